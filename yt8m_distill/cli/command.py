@@ -1,0 +1,107 @@
+"""What all commands share: parsing flags, reporting errors in one line, exit statuses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import textwrap
+from typing import Callable
+
+from absl import flags
+
+OK, USER_ERROR, INTERRUPTED = 0, 2, 130
+
+
+class FlagGroups:
+    """The flags of one command, in named groups.
+
+    Attributes:
+      values: the `absl.flags.FlagValues` that holds them.
+    """
+
+    def __init__(self):
+        self.values = flags.FlagValues()
+        self._groups: dict[str, list[str]] = {}
+
+    def add(self, group: str, define: Callable, name: str, *args, **kwargs) -> None:
+        """Defines one flag, `define` being one of absl's `DEFINE_*` functions."""
+        define(name, *args, flag_values=self.values, **kwargs)
+        self._groups.setdefault(group, []).append(name)
+
+    def help(self) -> str:
+        """All flags by group, with their defaults."""
+        lines = []
+        for group, names in self._groups.items():
+            lines.append(f"\n{group}:")
+            for name in names:
+                flag = self.values[name]
+                default = "" if flag.default in (None, "") else f" (default {flag.default_as_str})"
+                text = f"{flag.help}{default}"
+                lines.append(f"  --{name}")
+                lines += textwrap.wrap(text, 96, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        return "\n".join(lines)
+
+
+def run_command(name: str, description: str, define_flags: Callable, run: Callable, argv=None) -> int:
+    """Parses the command line, runs the command and returns its exit status.
+
+    User errors are one line on standard error and status 2; `--debug` shows where they come from.
+
+    Args:
+      name: of the command, for messages.
+      description: one line for `--help`.
+      define_flags: function that adds the command's flags to a `FlagGroups`.
+      run: function (FlagValues) -> None.
+      argv: the command line with the program's name; None for this process's.
+    """
+    groups = FlagGroups()
+    define_flags(groups)
+    groups.add("Help", flags.DEFINE_boolean, "help", False, "Show this text.", short_name="h")
+    groups.add("Help", flags.DEFINE_boolean, "debug", False, "Show the Python traceback of an error.")
+    argv = sys.argv if argv is None else argv
+    try:
+        positional = groups.values(argv)[1:]
+        if groups.values["help"].value:
+            print(f"{name}: {description}\n{groups.help()}")
+            return OK
+        if positional:
+            raise flags.Error(f"Unexpected argument {positional[0]!r}. Flags are written --name=value.")
+    except flags.Error as error:
+        return _report(name, error, f"See {name} --help.")
+    logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr, force=True)
+    import tensorflow as tf  # takes seconds: not for --help, not for a mistyped flag
+
+    try:
+        run(groups.values)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (ValueError, OSError, ImportError, tf.errors.OpError) as error:
+        if groups.values["debug"].value:
+            raise
+        return _report(name, error)
+    return OK
+
+
+def is_cluster() -> bool:
+    """Whether TF_CONFIG names more than one worker.
+
+    Raises:
+      ValueError: TF_CONFIG is not what TensorFlow reads.
+    """
+    import json
+
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return False
+    try:
+        cluster = json.loads(text).get("cluster", {})
+        return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
+    except (ValueError, AttributeError) as error:
+        raise ValueError(f"TF_CONFIG is not a JSON object with 'cluster' and 'task': {error}") from error
+
+
+def _report(name, error, hint=""):
+    message = " ".join(str(error).split()) or type(error).__name__
+    print(f"{name}: error: {message} {hint}".rstrip(), file=sys.stderr)
+    return USER_ERROR

@@ -1,0 +1,60 @@
+"""Flags that several commands have, and how they become library objects."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from yt8m_distill.cli.command import is_cluster
+
+MACHINE = "Machine"
+
+
+def define_strategy_flags(groups) -> None:
+    groups.add(
+        MACHINE,
+        flags.DEFINE_enum,
+        "strategy",
+        "auto",
+        ["auto", "one_device", "mirrored", "multi_worker"],
+        "tf.distribute strategy: multi_worker where TF_CONFIG names several workers, mirrored over GPUs where "
+        "--num_gpu is above 1, else one_device. --strategy=mirrored takes all GPUs unless --num_gpu says fewer.",
+    )
+    groups.add(MACHINE, flags.DEFINE_integer, "num_gpu", 1, "The most GPUs to use.", lower_bound=1)
+
+
+def create_strategy_from(values):
+    """The strategy that the flags and TF_CONFIG ask for."""
+    from yt8m_distill.training import create_strategy
+
+    takes_all = values.strategy in ("mirrored", "multi_worker") and not values["num_gpu"].present
+    return create_strategy(values.strategy, None if takes_all else values.num_gpu, is_cluster())
+
+
+def define_checkpoint_flag(groups, group) -> None:
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "checkpoint",
+        "latest",
+        ["latest", "best"],
+        "Which checkpoint of --train_dir: the latest, or the best by validation GAP.",
+    )
+
+
+def comma_list(text: str) -> tuple[str, ...]:
+    """The parts of a comma-separated flag, without the space around them."""
+    return tuple(part.strip() for part in text.split(","))
+
+
+def integer_list(name: str, text: str) -> tuple[int, ...]:
+    """The whole numbers of a comma-separated flag.
+
+    Raises:
+      ValueError: a part is not a whole number; names the flag.
+    """
+    try:
+        return tuple(int(part) for part in comma_list(text))
+    except ValueError:
+        raise ValueError(
+            f"--{name} must list whole numbers, separated by commas. Received: {text!r}."
+        ) from None

@@ -1,0 +1,122 @@
+"""`inference.py`, `yt8m-inference`: a trained model's predictions as a Kaggle submission CSV."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from absl import flags
+
+from yt8m_distill.cli.command import run_command
+from yt8m_distill.cli.common_flags import create_strategy_from, define_checkpoint_flag, define_strategy_flags
+
+_logger = logging.getLogger(__name__)
+
+
+def main(argv=None) -> int:
+    return run_command("inference.py", "writes predictions as a submission CSV.", _define_flags, _run, argv)
+
+
+def _define_flags(groups):
+    group = "Inference"
+    groups.add(group, flags.DEFINE_string, "train_dir", "", "The model: a train_dir,")
+    groups.add(
+        group, flags.DEFINE_string, "input_model_tgz", "", "or an archive made with --output_model_tgz."
+    )
+    groups.add(
+        group, flags.DEFINE_string, "untar_model_dir", "/tmp/yt8m-model", "Where to unpack the archive."
+    )
+    define_checkpoint_flag(groups, group)
+    groups.add(group, flags.DEFINE_string, "input_data_pattern", "", "Globs of the TFRecords to classify.")
+    groups.add(group, flags.DEFINE_string, "output_file", "", "The CSV to write.")
+    groups.add(
+        group, flags.DEFINE_string, "output_model_tgz", "", "Pack the model of --train_dir into this archive."
+    )
+    groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video.", lower_bound=1)
+    groups.add(
+        group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1
+    )
+    groups.add(
+        group,
+        flags.DEFINE_integer,
+        "num_readers",
+        1,
+        "Files read at once; above 1, their rows alternate in the CSV.",
+        lower_bound=1,
+    )
+    define_strategy_flags(groups)
+
+
+def _run(values):
+    from yt8m_distill.models import checkpoint_path
+    from yt8m_distill.serving import pack_model, unpack_model
+
+    if bool(values.train_dir) == bool(values.input_model_tgz):
+        raise ValueError("Give exactly one of --train_dir and --input_model_tgz.")
+    if values.output_model_tgz and values.input_model_tgz:
+        raise ValueError("--output_model_tgz packs a --train_dir, not an archive.")
+    if not values.output_file and not values.output_model_tgz:
+        raise ValueError("--output_file must not be empty.")
+    if values.output_file and not values.input_data_pattern:
+        raise ValueError("--input_data_pattern must not be empty.")
+    train_dir = values.train_dir
+    if values.input_model_tgz:
+        unpack_model(values.input_model_tgz, values.untar_model_dir)
+        train_dir = values.untar_model_dir
+    path = checkpoint_path(train_dir, values.checkpoint)
+    if values.output_model_tgz:
+        pack_model(os.path.join(train_dir, "model_flags.json"), path, values.output_model_tgz)
+        _logger.info("Tarred model onto %s", values.output_model_tgz)
+    if values.output_file:
+        _write_predictions(values, train_dir, path)
+
+
+def _write_predictions(values, train_dir, path):
+    from yt8m_distill.data import (
+        check_first_record,
+        estimate_num_records,
+        evaluation_dataset,
+        list_record_files,
+        readable_errors,
+    )
+    from yt8m_distill.models import (
+        model_config_from_flags,
+        predict_batches,
+        read_model_flags,
+        restore_weights,
+    )
+    from yt8m_distill.serving import write_submission
+    from yt8m_distill.training import Progress
+
+    files = list_record_files(values.input_data_pattern, "input")
+    _logger.info("number of input files: %d", len(files))
+    config = model_config_from_flags(read_model_flags(train_dir), os.path.join(train_dir, "model_flags.json"))
+    check_first_record(files, config.schema)
+    strategy = create_strategy_from(values)
+    with strategy.scope():
+        model = config.build()
+        restore_weights(model, path)
+    batch_size = values.batch_size * strategy.num_replicas_in_sync
+    dataset = evaluation_dataset(
+        files, config.schema, batch_size, config.sampler, num_readers=values.num_readers
+    )
+    progress = Progress(estimate_num_records(files))
+    written = 0
+
+    def on_batch(num_written):
+        nonlocal written
+        if written:
+            progress.count(num_written - written)
+        else:
+            progress.start_timing()  # the first batch traces the model
+        written = num_written
+        if progress.is_due():
+            progress.show(written, f"num examples processed: {written} | examples/sec: {progress.rate:.2f}")
+
+    with readable_errors(files, config.schema):
+        batches = (
+            (batch["video_ids"], batch["predictions"]) for batch in predict_batches(model, dataset, strategy)
+        )
+        total = write_submission(values.output_file, batches, values.top_k, on_batch)
+    progress.close()
+    _logger.info("Done with inference. %d predictions written to %s", total, values.output_file)

@@ -1,0 +1,24 @@
+"""Records of YouTube-8M and of data in its format: schema, parsing, frame sampling, tf.data pipelines."""
+
+from yt8m_distill.data.errors import DataError
+from yt8m_distill.data.frame_sampling import METHODS, FrameSampler, sample_frame_indices
+from yt8m_distill.data.pipeline import evaluation_dataset, readable_errors, training_dataset
+from yt8m_distill.data.record_files import check_first_record, estimate_num_records, list_record_files
+from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
+from yt8m_distill.data.schema import RecordSchema
+
+__all__ = [
+    "METHODS",
+    "DataError",
+    "FrameSampler",
+    "RecordSchema",
+    "check_first_record",
+    "estimate_num_records",
+    "evaluation_dataset",
+    "list_record_files",
+    "parse_frame_level",
+    "parse_video_level",
+    "readable_errors",
+    "sample_frame_indices",
+    "training_dataset",
+]

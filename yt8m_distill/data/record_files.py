@@ -1,0 +1,165 @@
+"""The TFRecord files of a dataset: finding them, checking that they fit the flags, locating a damaged one."""
+
+from __future__ import annotations
+
+import struct
+
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+
+from yt8m_distill.data.errors import DataError
+from yt8m_distill.data.schema import RecordSchema
+
+_LENGTH_AND_CRC_BYTES = 12
+_PAYLOAD_CRC_BYTES = 4
+
+
+def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
+    """Files that match a comma-separated list of globs, local or remote (`gs://`), sorted and each once.
+
+    Raises:
+      DataError: a glob matches nothing.
+    """
+    files = set()
+    for glob in filter(None, (part.strip() for part in pattern.split(","))):
+        try:
+            matches = tf.io.gfile.glob(glob)
+        except tf.errors.OpError as error:
+            raise DataError(
+                f"Unable to list {purpose} files. data_pattern={glob!r}: {error.message}"
+            ) from error
+        if not matches:
+            raise DataError(f"Unable to find {purpose} files. data_pattern={glob!r} matches no file.")
+        files.update(matches)
+    if not files:
+        raise DataError(f"Unable to find {purpose} files. data_pattern={pattern!r} is empty.")
+    return sorted(files)
+
+
+def check_first_record(files: list[str], schema: RecordSchema) -> None:
+    """Compares the first record of a dataset with the schema, so that a wrong flag fails early and clearly.
+
+    Raises:
+      DataError: no file holds a record, or the record does not have the stated features; names what it has.
+    """
+    for path in files:
+        for record in _read_records(path):
+            _check_record(path, record, schema)
+            return
+    raise DataError(f"The {len(files)} input file(s) hold no record: {files[0]} and the rest are empty.")
+
+
+def estimate_num_records(files: list[str], sample_size: int = 32) -> int:
+    """Rough number of records in `files`: their bytes over the mean size of the first file's first records."""
+    total_bytes = sum(tf.io.gfile.stat(path).length for path in files)
+    sizes = []
+    for path in files:
+        for record in _read_records(path):
+            sizes.append(len(record) + _LENGTH_AND_CRC_BYTES + _PAYLOAD_CRC_BYTES)
+            if len(sizes) == sample_size:
+                break
+        if sizes:
+            break
+    return max(1, round(total_bytes * len(sizes) / sum(sizes))) if sizes else 0
+
+
+def locate_damage(files: list[str], schema: RecordSchema) -> str | None:
+    """Finds the first file that TensorFlow cannot read, and says what is wrong with it; None if all can be read.
+
+    Looks at the record lengths of all files first, which finds truncated downloads quickly, then reads them.
+    """
+    for check in (_check_lengths, lambda path: _check_payloads(path, schema)):
+        for path in files:
+            problem = check(path)
+            if problem:
+                return problem
+    return None
+
+
+def _read_records(path):
+    try:
+        yield from tf.data.TFRecordDataset(path).as_numpy_iterator()
+    except tf.errors.DataLossError as error:
+        raise DataError(_check_lengths(path) or f"{path}: is not a TFRecord file, or is damaged.") from error
+    except tf.errors.OpError as error:
+        raise DataError(f"{path}: cannot be read: {error.message}") from error
+
+
+def _check_lengths(path):
+    size = tf.io.gfile.stat(path).length
+    position = number = 0
+    with tf.io.gfile.GFile(path, "rb") as file:
+        while position < size:
+            file.seek(position)
+            header = file.read(_LENGTH_AND_CRC_BYTES)
+            if len(header) < _LENGTH_AND_CRC_BYTES:
+                return f"{path}: truncated in record {number}. Download it again or remove it."
+            (length,) = struct.unpack("<Q", header[:8])
+            position += _LENGTH_AND_CRC_BYTES + length + _PAYLOAD_CRC_BYTES
+            if position > size:
+                what = "is not a TFRecord file" if number == 0 else f"truncated or damaged in record {number}"
+                return f"{path}: {what} ({size} bytes). Download it again or remove it."
+            number += 1
+    return None
+
+
+def _check_payloads(path, schema):
+    number = 0
+    try:
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            _check_record(f"{path} record {number}", record, schema)
+            number += 1
+    except tf.errors.DataLossError:
+        return f"{path}: record {number} fails its checksum. Download the file again or remove it."
+    except DataError as error:
+        return str(error)
+    return None
+
+
+def _check_record(place, record, schema):
+    try:
+        parsed = tf.train.SequenceExample.FromString(record)
+    except DecodeError as error:
+        raise DataError(f"{place}: is neither a tf.train.Example nor a tf.train.SequenceExample.") from error
+    # An Example and the context of a SequenceExample share their place in the wire format.
+    vectors = {name: len(value.float_list.value) for name, value in parsed.context.feature.items()}
+    vectors = {name: size for name, size in vectors.items() if size}
+    frames = {
+        name: {len(frame.bytes_list.value[0]) if frame.bytes_list.value else 0 for frame in value.feature}
+        for name, value in parsed.feature_lists.feature_list.items()
+    }
+    found = frames if schema.frame_features else vectors
+    for name, size in zip(schema.feature_names, schema.feature_sizes):
+        if name not in found:
+            raise DataError(f"{place}: has no feature {name!r}. {_suggestion(vectors, frames, schema)}")
+        fits = (
+            found[name] == size
+            if not schema.frame_features
+            else all(n and n % size == 0 for n in found[name])
+        )
+        if not fits:
+            has = found[name] if not schema.frame_features else "/".join(map(str, sorted(found[name])))
+            unit = "bytes a frame" if schema.frame_features else "values"
+            raise DataError(
+                f"{place}: feature {name!r} has {has} {unit}, but feature_sizes says {size}. "
+                f"{_suggestion(vectors, frames, schema)}"
+            )
+
+
+def _suggestion(vectors, frames, schema):
+    if schema.frame_features and not frames and vectors:
+        return f"The record is video-level: leave out --frame_features. {_flags_for(vectors)}"
+    if not schema.frame_features and not vectors and frames:
+        return f"The record is frame-level: add --frame_features. {_flags_for(_widths(frames))}"
+    return _flags_for(_widths(frames) if schema.frame_features else vectors)
+
+
+def _widths(frames):
+    return {name: max(sizes, default=0) for name, sizes in frames.items()}
+
+
+def _flags_for(sizes):
+    if not sizes:
+        return "The record holds no feature at all."
+    names, widths = ",".join(sizes), ",".join(map(str, sizes.values()))
+    return f"The record would fit --feature_names={names} --feature_sizes={widths}."

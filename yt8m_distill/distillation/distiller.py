@@ -1,0 +1,236 @@
+"""`Distiller`: trains a see-very-little student from a see-it-all teacher."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
+from yt8m_distill.distillation.distillation_config import DistillationConfig
+from yt8m_distill.distillation.losses import PREDICTION_KL, representation_loss
+from yt8m_distill.models.label_losses import cross_entropy_loss
+from yt8m_distill.models.training_step import (
+    batch_metrics,
+    global_num_examples,
+    minimize,
+    regularization_loss,
+    scaled,
+)
+from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.stack import keras
+
+
+class Distiller(keras.Model):
+    """A teacher and a student that see the same videos: the teacher all frames, the student its budget of them.
+
+    Serial: the teacher is frozen. Parallel: each batch updates the teacher by its own label loss and the student by the
+    distillation losses, with an optimizer each. Distillation losses never reach the teacher, as in the authors' code.
+
+    Source: "Efficient Video Classification Using Fewer Frames" (CVPR 2019), section 4; the authors' train.py.
+
+    Args:
+      teacher: model that reads all frames.
+      student: model with a frame budget, reading the same features and classes.
+      config: scheme and losses.
+
+    Raises:
+      ValueError: the models cannot be matched as asked (different features or classes, encodings of different width
+        without `project_encoding`, no intermediate states), or nothing trains the student's classifier.
+    """
+
+    def __init__(
+        self, teacher: VideoClassifier, student: VideoClassifier, config: DistillationConfig, **kwargs
+    ):
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.teacher = teacher
+        self.student = student
+        self.distillation_config = config
+        self.projection = None
+        self._check_match()
+        if config.scheme == "serial":
+            self.teacher.trainable = False
+        if not config.trains_classifier and student.classifier is not teacher.classifier:
+            _copy_weights(
+                teacher.classifier, student.classifier, "Without 'pred' or 'ce' the student's classifier"
+            )
+
+    def compile(
+        self,
+        optimizer,
+        teacher_optimizer=None,
+        label_loss=cross_entropy_loss,
+        regularization_penalty=1.0,
+        **kwargs,
+    ):
+        """Prepares training.
+
+        Args:
+          optimizer: the student's.
+          teacher_optimizer: the teacher's; for scheme `parallel`, and only there.
+          label_loss: function (labels, predictions) -> float32 [B], for `ce` and for a parallel teacher.
+          regularization_penalty: weight of the summed L2 penalties of each model.
+          **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
+        """
+        if (teacher_optimizer is not None) != (self.distillation_config.scheme == "parallel"):
+            raise ValueError("A teacher_optimizer belongs to the parallel scheme, and to no other.")
+        super().compile(optimizer=optimizer, **kwargs)
+        self.teacher_optimizer = teacher_optimizer
+        self.label_loss = label_loss
+        self.regularization_penalty = regularization_penalty
+
+    def call(self, inputs, training=None):
+        return self.student(inputs, training=training)
+
+    def train_step(self, data):
+        """One update of the student, and in scheme `parallel` of the teacher.
+
+        Args:
+          data: (inputs with `frames` and `num_frames`, labels bool [B, C]).
+
+        Returns:
+          Dict of scalars that add up over replicas: `loss` (the weighted sum), `<name>_loss` of each part, `reg_loss`,
+          the student's batch metrics, and `teacher_loss` in scheme `parallel`.
+        """
+        inputs, labels = data
+        num_examples = global_num_examples(labels)
+        if self.distillation_config.scheme == "parallel":
+            teacher_outputs, teacher_logs = self._train_teacher(inputs, labels, num_examples)
+        else:
+            teacher_outputs, teacher_logs = self.teacher.encode_and_classify(inputs, training=False), {}
+        targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
+
+        step = self.optimizer.iterations
+        with tf.GradientTape() as tape:
+            outputs = self.student.encode_and_classify(inputs, training=True)
+            parts = self._matching_losses(targets, outputs, labels, num_examples)
+            distillation_loss = tf.add_n(
+                [self.distillation_config.weight(name) * part for name, part in parts.items()]
+            )
+            penalty = self.regularization_penalty * regularization_loss(self.student)
+            loss = scaled(self.optimizer, distillation_loss + penalty)
+        metrics = batch_metrics(step, labels, outputs["predictions"], num_examples)
+        minimize(self.optimizer, tape, loss, self.student_variables())
+        part_logs = {f"{name}_loss": part for name, part in parts.items()}
+        return {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **teacher_logs, **metrics}
+
+    def test_step(self, data):
+        """The student's losses against the teacher on one batch, without an update; keys as `train_step`."""
+        inputs, labels = data
+        num_examples = global_num_examples(labels)
+        teacher_outputs = self.teacher.encode_and_classify(inputs, training=False)
+        outputs = self.student.encode_and_classify(inputs, training=False)
+        parts = self._matching_losses(teacher_outputs, outputs, labels, num_examples)
+        total = tf.add_n([self.distillation_config.weight(name) * part for name, part in parts.items()])
+        return {"loss": total, **{f"{name}_loss": part for name, part in parts.items()}}
+
+    def _train_teacher(self, inputs, labels, num_examples):
+        with tf.GradientTape() as tape:
+            outputs = self.teacher.encode_and_classify(inputs, training=True)
+            label_loss = tf.reduce_sum(self.label_loss(labels, outputs["predictions"])) / num_examples
+            penalty = self.regularization_penalty * regularization_loss(self.teacher)
+            loss = scaled(self.teacher_optimizer, label_loss + penalty)
+        minimize(self.teacher_optimizer, tape, loss, self.teacher.trainable_variables)
+        return outputs, {"teacher_loss": label_loss}
+
+    def _matching_losses(self, targets, outputs, labels, num_examples) -> dict:
+        config = self.distillation_config
+
+        def per_example(name):
+            if name == "rep":
+                encoding = outputs["encoding"]
+                if self.projection is not None:
+                    encoding = self.projection(encoding)
+                return representation_loss(targets["encoding"], encoding)
+            if name == "pred":
+                kl = PREDICTION_KL[config.prediction_kl](targets["predictions"], outputs["predictions"])
+                return kl * num_examples if config.pred_reduction == "sum" else kl
+            if name == "ce":
+                return self.label_loss(labels, outputs["predictions"])
+            return self._intermediate_loss(targets, outputs)
+
+        return {name: tf.reduce_sum(per_example(name)) / num_examples for name in config.losses}
+
+    def _intermediate_loss(self, targets, outputs):
+        alignment = self.distillation_config.intermediate_alignment
+        total = 0.0
+        if alignment in ("frame", "both"):
+            total += frame_state_loss(targets, outputs)
+        if alignment in ("block", "both"):
+            lengths = self.teacher.encoder.block_length, self.student.encoder.block_length
+            total += block_state_loss(targets, outputs, *lengths)
+        return total
+
+    def student_variables(self):
+        """The variables that the student's optimizer updates."""
+        trained = self.student if self.distillation_config.trains_classifier else self.student.encoder
+        variables = list(trained.trainable_variables)
+        if self.projection is not None:
+            variables += self.projection.trainable_variables
+        return variables
+
+    def _check_match(self):
+        config, teacher, student = self.distillation_config, self.teacher, self.student
+        for name in ("feature_names", "feature_sizes", "num_classes", "max_frames", "frame_level"):
+            of_teacher, of_student = getattr(teacher.model_config, name), getattr(student.model_config, name)
+            if of_teacher != of_student:
+                raise ValueError(
+                    f"Teacher and student must agree on {name}. Received: teacher {of_teacher}, student {of_student}."
+                )
+        inputs = teacher.model_config.whole_video_inputs()
+        of_teacher = teacher.encode_and_classify(inputs, training=False)
+        of_student = student.encode_and_classify(inputs, training=False)
+        self._check_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
+        if "int" in config.losses:
+            _check_states(config.intermediate_alignment, of_teacher, of_student)
+            if teacher.sampler is not None:
+                raise ValueError(
+                    "Loss 'int' needs a teacher that reads all frames; this one has a frame budget."
+                )
+
+    def _check_encodings(self, of_teacher, of_student):
+        config = self.distillation_config
+        if of_teacher == of_student or "rep" not in config.losses:
+            return
+        if not config.project_encoding:
+            raise ValueError(
+                f"Loss 'rep' compares encodings of one width. Received: teacher {of_teacher}, student {of_student}. "
+                "Use --project_encoding to learn a linear map between them, or leave 'rep' out of "
+                "--distillation_losses."
+            )
+        self.projection = keras.layers.Dense(of_teacher, name="projection")
+        self.projection.build([None, of_student])
+
+
+def warm_start(student: VideoClassifier, teacher: VideoClassifier) -> None:
+    """Copies the teacher's weights to a student of the same architecture (`--student_init=teacher`).
+
+    The number of blocks and the frame budget may differ: no weight depends on them.
+
+    Raises:
+      ValueError: the weights differ in number or shape.
+    """
+    _copy_weights(teacher, student, "A student that starts from its teacher")
+
+
+def _copy_weights(source, target, subject):
+    of_source, of_target = [v.shape for v in source.weights], [v.shape for v in target.weights]
+    if of_source != of_target:
+        raise ValueError(
+            f"{subject} needs the teacher's weights, but the shapes differ: "
+            f"teacher {[tuple(s) for s in of_source]}, student {[tuple(s) for s in of_target]}."
+        )
+    target.set_weights(source.get_weights())
+
+
+def _check_states(alignment, of_teacher, of_student):
+    for kind in ("frame", "block") if alignment == "both" else (alignment,):
+        key = f"{kind}_states"
+        for role, outputs in (("teacher", of_teacher), ("student", of_student)):
+            if key not in outputs:
+                raise ValueError(
+                    f"Loss 'int' cannot match {kind} states: the {role} has none. Leave 'int' out."
+                )
+        widths = of_teacher[key].shape[-1], of_student[key].shape[-1]
+        if widths[0] != widths[1]:
+            raise ValueError(
+                f"Loss 'int' needs {kind} states of one width. Received: teacher, student = {widths}."
+            )

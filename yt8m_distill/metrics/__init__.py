@@ -1,0 +1,11 @@
+"""Evaluation metrics of multi-label video classification: exact, vectorised, in numpy on the host.
+
+`EvaluationMetrics` is for a whole evaluation. `hit_at_one`, `perr` and `gap` are for one batch, for example
+to log during training. `average_precision` is what GAP and mAP are made of.
+"""
+
+from yt8m_distill.metrics.average_precision import average_precision
+from yt8m_distill.metrics.batch_metrics import gap, hit_at_one, perr
+from yt8m_distill.metrics.evaluation_metrics import EvaluationMetrics
+
+__all__ = ["EvaluationMetrics", "hit_at_one", "perr", "gap", "average_precision"]

@@ -1,0 +1,25 @@
+"""Models: input layer, encoders, classifiers, the zoo that makes them by name, their weights and predictions."""
+
+from yt8m_distill.models.checkpoints import checkpoint_path, checkpoint_step, load_model, restore_weights
+from yt8m_distill.models.label_losses import LABEL_LOSSES
+from yt8m_distill.models.model_flags import model_config_from_flags, read_model_flags, write_model_flags
+from yt8m_distill.models.prediction import predict_batches
+from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.models.zoo import COMMON_HYPERPARAMETERS, ZOO, ModelConfig, create_model
+
+__all__ = [
+    "COMMON_HYPERPARAMETERS",
+    "LABEL_LOSSES",
+    "ZOO",
+    "ModelConfig",
+    "VideoClassifier",
+    "checkpoint_path",
+    "checkpoint_step",
+    "create_model",
+    "load_model",
+    "model_config_from_flags",
+    "predict_batches",
+    "read_model_flags",
+    "restore_weights",
+    "write_model_flags",
+]

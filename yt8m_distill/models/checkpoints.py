@@ -1,0 +1,73 @@
+"""Weights of a trained model, from the checkpoints of a train_dir."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import tensorflow as tf
+
+from yt8m_distill.models.model_flags import FILE_NAME, model_config_from_flags, read_model_flags
+from yt8m_distill.models.video_classifier import VideoClassifier
+
+# As the original names them: model.ckpt-<step>.
+CHECKPOINT_NAME = "model.ckpt"
+BEST_DIR = "best"
+
+
+def checkpoint_path(train_dir: str, which: str = "latest") -> str:
+    """The prefix of a train_dir's checkpoint.
+
+    Args:
+      train_dir: directory of a training run, or of an unpacked model archive.
+      which: `latest`, or `best` by validation GAP (present when training evaluated).
+
+    Raises:
+      FileNotFoundError: there is none yet.
+    """
+    directory = os.path.join(train_dir, BEST_DIR) if which == "best" else train_dir
+    path = tf.train.latest_checkpoint(directory)
+    if path is None:
+        hint = (
+            " Training keeps the best checkpoint when it is given --eval_data_pattern."
+            if which == "best"
+            else ""
+        )
+        raise FileNotFoundError(f"No checkpoint file found in {directory}.{hint}")
+    return path
+
+
+def checkpoint_step(path: str) -> int:
+    """The global step in a checkpoint's name; 0 for one without (an unpacked archive)."""
+    match = re.search(r"-(\d+)$", path)
+    return int(match.group(1)) if match else 0
+
+
+def load_model(train_dir: str, which: str = "latest") -> VideoClassifier:
+    """Rebuilds a trained model from `model_flags.json` and its newest weights. Runs nothing that is stored.
+
+    Args:
+      train_dir: directory of a training run, or of an unpacked model archive.
+      which: `latest` or `best` checkpoint.
+
+    Raises:
+      FileNotFoundError: no model_flags.json or no checkpoint.
+      ValueError: model_flags.json makes no model, or the checkpoint belongs to another model.
+    """
+    flags = read_model_flags(train_dir)
+    model = model_config_from_flags(flags, os.path.join(train_dir, FILE_NAME)).build()
+    restore_weights(model, checkpoint_path(train_dir, which))
+    return model
+
+
+def restore_weights(model: VideoClassifier, path: str) -> None:
+    """Fills a model's weights from a checkpoint.
+
+    Raises:
+      ValueError: the checkpoint lacks a weight, or holds it in another shape.
+    """
+    status = tf.train.Checkpoint(model=model).restore(path)
+    try:
+        status.assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError) as error:
+        raise ValueError(f"{path}: does not hold the weights of this {model.name}: {error}") from error

@@ -1,0 +1,48 @@
+"""A small mixture of logistic experts a class."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from yt8m_distill.models.classifiers.logistic import KERNEL_L2
+from yt8m_distill.stack import keras
+
+
+class MixtureOfExperts(keras.layers.Layer):
+    """For each class m experts vote, weighted by a softmax gate that may also choose a dummy expert voting 0.
+
+    p_c = sum over j < m of softmax(gate_c)_j * sigmoid(expert_cj). Columns are class-major, as in the original:
+    gate c (m + 1) + j, expert c m + j. At initialisation p is about m / (m + 1) * 1/2.
+
+    Source: `MoeModel` of the original's video_level_models.py.
+
+    Args:
+      num_classes: number of classes.
+      num_mixtures: experts a class, without the dummy (2).
+
+    Input: encoding [B, E]. Output: probabilities float32 [B, num_classes].
+    """
+
+    def __init__(self, num_classes: int, num_mixtures: int = 2, **kwargs):
+        super().__init__(**kwargs)
+        self.num_classes = num_classes
+        self.num_mixtures = num_mixtures
+        regularizer = keras.regularizers.L2(KERNEL_L2)
+        self.gates = keras.layers.Dense(
+            num_classes * (num_mixtures + 1), use_bias=False, kernel_regularizer=regularizer, name="gates"
+        )
+        self.experts = keras.layers.Dense(
+            num_classes * num_mixtures, kernel_regularizer=regularizer, name="experts"
+        )
+
+    def call(self, encoding):
+        gates = tf.cast(self.gates(encoding), tf.float32)
+        gates = tf.nn.softmax(
+            tf.reshape(gates, [-1, self.num_classes, self.num_mixtures + 1])
+        )  # [B, C, m + 1]
+        experts = tf.cast(self.experts(encoding), tf.float32)
+        experts = tf.sigmoid(tf.reshape(experts, [-1, self.num_classes, self.num_mixtures]))  # [B, C, m]
+        return tf.reduce_sum(gates[:, :, : self.num_mixtures] * experts, axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures}

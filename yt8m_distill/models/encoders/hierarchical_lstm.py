@@ -1,0 +1,83 @@
+"""The H-RNN encoder of "Efficient Video Classification Using Fewer Frames"."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from yt8m_distill.models.encoders.stacked_lstm import StackedLstm, zero_without_frames
+from yt8m_distill.stack import keras
+
+
+class HierarchicalLstm(keras.layers.Layer):
+    """Reads blocks of frames with one stacked LSTM and the blocks' final states with a second one.
+
+    The blocks share their weights and start from the zero state. All blocks of all videos run as one batch, so the
+    lower level takes `block_length` sequential steps instead of one a frame.
+
+    Source: `HierarchicalLstmModel` of the authors' code, which reads and emits the whole state [c1, h1, c2, h2] (4096
+    values for 1024 cells, where the forerunner paper says 2048): "I Have Seen Enough", section 3.
+
+    Args:
+      block_length: frames of a block (15 for the teacher's 20 blocks of 300 frames).
+      lstm_cells: units of each layer of either level.
+      lstm_layers: layers of each level.
+      lstm_state: `all` encodes as [c1, h1, c2, h2, ...], `hidden` as [h1, h2, ...] of the upper level.
+
+    Input: features [B, T, D], num_frames int [B]. T need not be a multiple of `block_length`.
+
+    Output:
+      `encoding` [B, E]; `frame_states` [B, T, lstm_cells], the lower level's top hidden state after each frame;
+      `block_states` [B, ceil(T / block_length), lstm_cells], the upper level's after each block.
+    """
+
+    def __init__(
+        self,
+        block_length: int,
+        lstm_cells: int = 1024,
+        lstm_layers: int = 2,
+        lstm_state: str = "all",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if lstm_state not in ("all", "hidden"):
+            raise ValueError(f"lstm_state must be 'all' or 'hidden'. Received: {lstm_state!r}.")
+        self.block_length = block_length
+        self.lstm_state = lstm_state
+        self.frame_lstm = StackedLstm(lstm_cells, lstm_layers, name="frame_lstm")
+        self.block_lstm = StackedLstm(lstm_cells, lstm_layers, name="block_lstm")
+
+    def call(self, features, num_frames, training=None):
+        batch_size, num_slots = tf.shape(features)[0], tf.shape(features)[1]
+        num_blocks = -(-num_slots // self.block_length)
+        features = tf.pad(features, [[0, 0], [0, num_blocks * self.block_length - num_slots], [0, 0]])
+        width = features.shape[-1]
+        blocks = tf.reshape(features, [-1, self.block_length, width])  # [B * blocks, block_length, D]
+        block_starts = tf.range(num_blocks) * self.block_length
+        frames_of_block = tf.clip_by_value(
+            num_frames[:, None] - block_starts, 0, self.block_length
+        )  # [B, blocks]
+        outputs, states = self.frame_lstm(blocks, tf.reshape(frames_of_block, [-1]), training=training)
+
+        state_width = len(states) * self.frame_lstm.cells
+        block_encodings = tf.reshape(tf.concat(states, axis=-1), [batch_size, num_blocks, state_width])
+        blocks_of_video = -(-num_frames // self.block_length)  # [B]
+        block_states, states = self.block_lstm(block_encodings, blocks_of_video, training=training)
+        if self.lstm_state == "hidden":
+            states = states[1::2]
+        frame_states = tf.reshape(
+            outputs, [batch_size, num_blocks * self.block_length, self.frame_lstm.cells]
+        )
+        return {
+            "encoding": zero_without_frames(tf.concat(states, axis=-1), num_frames),
+            "frame_states": frame_states[:, :num_slots],
+            "block_states": block_states,
+        }
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "block_length": self.block_length,
+            "lstm_cells": self.frame_lstm.cells,
+            "lstm_layers": self.frame_lstm.num_layers,
+            "lstm_state": self.lstm_state,
+        }

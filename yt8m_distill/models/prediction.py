@@ -1,0 +1,64 @@
+"""Running a model over a dataset, on all replicas of a tf.distribute strategy, records in order."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+_NOT_INPUTS = ("video_ids", "labels")
+
+
+def predict_batches(model, dataset, strategy=None):
+    """Predicts every record of a dataset, in its order.
+
+    Each batch is split over the local replicas; batches smaller than the number of replicas are fine.
+
+    Args:
+      model: `VideoClassifier`.
+      dataset: as `evaluation_dataset` makes it.
+      strategy: tf.distribute strategy that the model was made under; None runs on the default device.
+
+    Yields:
+      Dicts of NumPy arrays: `video_ids` object [B], `labels` bool [B, C], `predictions` float32 [B, C].
+    """
+    num_replicas = strategy.num_replicas_in_sync if strategy is not None else 1
+    is_multi_worker = strategy is not None and strategy.extended._in_multi_worker_mode()
+    if num_replicas == 1 or is_multi_worker:
+        # Each worker of a multi-worker strategy reads its own copy of the weights, without the others.
+        run = _predict_function(model)
+    else:
+        run = _distributed(_predict_function(model), strategy)
+    for batch in dataset:
+        inputs = {name: value for name, value in batch.items() if name not in _NOT_INPUTS}
+        yield {
+            "video_ids": batch["video_ids"].numpy(),
+            "labels": batch["labels"].numpy(),
+            "predictions": run(inputs).numpy(),
+        }
+
+
+def _predict_function(model):
+    @tf.function(reduce_retracing=True)
+    def predict(inputs):
+        return model(inputs, training=False)["predictions"]
+
+    return predict
+
+
+def _distributed(predict, strategy):
+    num_replicas = strategy.num_replicas_in_sync
+
+    def run(inputs):
+        batch_size = int(next(iter(inputs.values())).shape[0])
+        bounds = np.linspace(0, batch_size, num_replicas + 1).round().astype(int)
+
+        def replica_inputs(context):
+            replica = context.replica_id_in_sync_group
+            return {name: value[bounds[replica] : bounds[replica + 1]] for name, value in inputs.items()}
+
+        parts = strategy.run(
+            predict, args=(strategy.experimental_distribute_values_from_function(replica_inputs),)
+        )
+        return tf.concat(strategy.experimental_local_results(parts), axis=0)
+
+    return run

@@ -1,0 +1,91 @@
+"""Parts that every `train_step` shares: scaling over replicas, the update, the figures of the training log."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+# The original logs Hit@1, PERR and GAP of the training batch at every tenth step.
+METRICS_EVERY_STEPS = 10
+_TOP_K = 20
+
+
+def global_num_examples(labels):
+    """Examples of this step over all replicas, float32 scalar.
+
+    Sums over examples divided by this number add up, over replicas, to the exact mean, also when the last batch of an
+    epoch leaves replicas with fewer examples than others, or with none.
+    """
+    local = tf.cast(tf.shape(labels)[0], tf.float32)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local)
+
+
+def regularization_loss(model):
+    """This replica's share of the model's summed L2 penalties, float32 scalar."""
+    total = tf.add_n(model.losses) if model.losses else tf.constant(0.0)
+    return tf.cast(total, tf.float32) / tf.distribute.get_strategy().num_replicas_in_sync
+
+
+def minimize(optimizer, tape, loss, variables):
+    """One optimizer update; variables that the loss does not reach are left alone.
+
+    `loss` is this replica's share: the optimizer adds the gradients of all replicas.
+    """
+    gradients = tape.gradient(loss, variables)
+    if hasattr(optimizer, "get_unscaled_gradients"):
+        gradients = optimizer.get_unscaled_gradients(gradients)
+    # The step counter must wait for the data: at the end of a pass there is none, and the step fails.
+    with tf.control_dependencies([loss]):
+        optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])
+
+
+def scaled(optimizer, loss):
+    """The loss to differentiate: multiplied up where a mixed-float16 optimizer asks for it."""
+    return optimizer.get_scaled_loss(loss) if hasattr(optimizer, "get_scaled_loss") else loss
+
+
+def batch_metrics(step, labels, predictions, num_examples):
+    """This replica's share of Hit@1, PERR and GAP of the training batch; zeros at steps that are not logged.
+
+    GAP pools the batch of each replica on its own and averages over replicas.
+
+    Args:
+      step: number of updates so far, integer scalar.
+      labels: bool [B, C].
+      predictions: float32 [B, C].
+      num_examples: examples over all replicas, float32 scalar.
+
+    Returns:
+      Dict of float32 scalars that add up over replicas.
+    """
+
+    def compute():
+        return _batch_metrics(tf.cast(labels, tf.float32), predictions, num_examples)
+
+    def skip():
+        return {"hit_at_one": tf.constant(0.0), "perr": tf.constant(0.0), "gap": tf.constant(0.0)}
+
+    is_logged = tf.equal((tf.cast(step, tf.int64) + 1) % METRICS_EVERY_STEPS, 0)
+    return tf.cond(is_logged & (tf.shape(labels)[0] > 0), compute, skip)
+
+
+def _batch_metrics(labels, predictions, num_examples):
+    num_labels = tf.reduce_sum(labels, axis=-1)  # [B]
+    num_ranks = tf.maximum(
+        tf.cast(tf.reduce_max(num_labels), tf.int32), tf.minimum(_TOP_K, tf.shape(labels)[1])
+    )
+    scores, classes = tf.math.top_k(predictions, k=num_ranks)
+    hits = tf.gather(labels, classes, batch_dims=1)  # [B, num_ranks]
+
+    in_label_count = tf.sequence_mask(tf.cast(num_labels, tf.int32), num_ranks)
+    found = tf.reduce_sum(tf.where(in_label_count & (scores > 0), hits, 0.0), axis=-1)
+
+    top_k = tf.minimum(_TOP_K, num_ranks)
+    order = tf.argsort(tf.reshape(scores[:, :top_k], [-1]), direction="DESCENDING")
+    pooled_hits = tf.gather(tf.reshape(hits[:, :top_k], [-1]), order)
+    precision = tf.cumsum(pooled_hits) / tf.range(1.0, tf.cast(tf.size(order), tf.float32) + 1)
+    gap = tf.math.divide_no_nan(tf.reduce_sum(precision * pooled_hits), tf.reduce_sum(num_labels))
+    return {
+        "hit_at_one": tf.reduce_sum(hits[:, 0]) / num_examples,
+        "perr": tf.reduce_sum(tf.math.divide_no_nan(found, num_labels)) / num_examples,
+        "gap": gap * tf.cast(tf.shape(labels)[0], tf.float32) / num_examples,
+    }

@@ -1,0 +1,136 @@
+"""`VideoClassifier`: frame selection, input, encoder and classifier of one model, teacher or student alike."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from yt8m_distill.data.frame_sampling import FrameSampler
+from yt8m_distill.models.frame_input import FrameInput, l2_normalize
+from yt8m_distill.models.label_losses import cross_entropy_loss
+from yt8m_distill.models.training_step import (
+    batch_metrics,
+    global_num_examples,
+    minimize,
+    regularization_loss,
+    scaled,
+)
+from yt8m_distill.stack import keras
+
+
+class VideoClassifier(keras.Model):
+    """Classifies videos from all of their frames or from the few that its frame budget allows.
+
+    A see-it-all teacher and a see-very-little student are both this class, with different frame budgets. Use
+    `create_model` to make one by name.
+
+    Args:
+      encoder: layer from frames to an encoding (see `yt8m_distill.models.encoders`).
+      classifier: layer from an encoding to class probabilities.
+      max_frames: frames of the longest video; frames past it are ignored. None for a video-level model.
+      sampler: frame budget; None reads all frames.
+      dropout_rate: share of the encoding's values dropped in training before the classifier.
+
+    Input, a dict with one of these pairs:
+      frames: [B, T, D] uint8 as in the records (or float, already dequantised), with num_frames: int [B]. The model
+        picks the frames it reads. Rows past num_frames are ignored.
+      sampled_frames: [B, k, D], with num_sampled_frames: int [B]. The pipeline picked them.
+      features: float [B, D] mean features; video-level models only.
+
+    Output:
+      `encoding` float32 [B, E] and `predictions` float32 [B, num_classes] in [0, 1].
+    """
+
+    def __init__(
+        self,
+        encoder,
+        classifier,
+        max_frames=None,
+        sampler: FrameSampler | None = None,
+        dropout_rate=0.0,
+        **kwargs,
+    ):
+        # float32 and no autocast: mean features and dequantised frames must be normalised in full precision.
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        self.encoder = encoder
+        self.classifier = classifier
+        self.max_frames = max_frames
+        self.sampler = sampler
+        self.frame_input = FrameInput(name="frame_input") if max_frames else None
+        self.dropout = keras.layers.Dropout(dropout_rate, name="dropout")
+
+    @property
+    def is_frame_level(self) -> bool:
+        return self.frame_input is not None
+
+    def call(self, inputs, training=None):
+        outputs = self.encode_and_classify(inputs, training=training)
+        return {"encoding": outputs["encoding"], "predictions": outputs["predictions"]}
+
+    def encode_and_classify(self, inputs, training=None) -> dict:
+        """As calling the model, plus what intermediate distillation matches.
+
+        Returns:
+          Also `frame_states` and `block_states` where the encoder has them, `frame_indices` int64 [B, T], the place in
+          the video of each frame read, and `num_frames` int32 [B], how many were read.
+        """
+        if not self.is_frame_level:
+            outputs = self.encoder(l2_normalize(tf.cast(inputs["features"], tf.float32)))
+        else:
+            frames, num_frames, frame_indices = self._frames_read(inputs, training)
+            outputs = self.encoder(self.frame_input(frames, num_frames), num_frames, training=training)
+            outputs = {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
+        encoding = tf.cast(outputs["encoding"], tf.float32)
+        predictions = self.classifier(self.dropout(encoding, training=training))
+        return {**outputs, "encoding": encoding, "predictions": predictions}
+
+    def _frames_read(self, inputs, training):
+        if "sampled_frames" in inputs:
+            frames, num_frames = inputs["sampled_frames"], tf.cast(inputs["num_sampled_frames"], tf.int32)
+            return frames, num_frames, _every_index(frames)
+        frames = inputs["frames"][:, : self.max_frames]
+        num_frames = tf.minimum(tf.cast(inputs["num_frames"], tf.int32), tf.shape(frames)[1])
+        if self.sampler is None:
+            return frames, num_frames, _every_index(frames)
+        seeds = tf.zeros_like(num_frames, tf.int64)
+        if training:
+            seeds = tf.random.uniform(tf.shape(num_frames), maxval=2**31 - 1, dtype=tf.int64)
+        indices, num_sampled = self.sampler.sample(num_frames, seeds)
+        indices.set_shape([None, self.sampler.num_slots])
+        return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
+
+    def compile(self, optimizer, label_loss=cross_entropy_loss, regularization_penalty=1.0, **kwargs):
+        """Prepares training on labels.
+
+        Args:
+          optimizer: Keras optimizer.
+          label_loss: function (labels, predictions) -> float32 [B].
+          regularization_penalty: weight of the summed L2 penalties.
+          **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
+        """
+        super().compile(optimizer=optimizer, **kwargs)
+        self.label_loss = label_loss
+        self.regularization_penalty = regularization_penalty
+
+    def train_step(self, data):
+        """One update on (inputs, labels bool [B, C]).
+
+        Returns:
+          Dict of scalars that add up over replicas: `loss` (mean label loss), `reg_loss`, and at every tenth step the
+          batch's `hit_at_one`, `perr` and `gap`.
+        """
+        inputs, labels = data
+        num_examples = global_num_examples(labels)
+        step = self.optimizer.iterations
+        with tf.GradientTape() as tape:
+            predictions = self(inputs, training=True)["predictions"]
+            label_loss = tf.reduce_sum(self.label_loss(labels, predictions)) / num_examples
+            penalty = self.regularization_penalty * regularization_loss(self)
+            loss = scaled(self.optimizer, label_loss + penalty)
+        metrics = batch_metrics(step, labels, predictions, num_examples)
+        minimize(self.optimizer, tape, loss, self.trainable_variables)
+        return {"loss": label_loss, "reg_loss": penalty, **metrics}
+
+
+def _every_index(frames):
+    batch_size, num_slots = tf.unstack(tf.shape(frames, out_type=tf.int64)[:2])
+    return tf.tile(tf.range(num_slots)[None], [batch_size, 1])  # [B, T]

@@ -1,0 +1,1 @@
+"""What leaves the package: submission CSVs, model archives, SavedModel and LiteRT export."""

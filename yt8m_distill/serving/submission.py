@@ -1,0 +1,126 @@
+"""The Kaggle submission CSV: for every video its best classes with their scores."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from yt8m_distill.data.atomic_file import open_atomic
+
+_HEADER = "VideoId,LabelConfidencePairs\n"
+# The format has no quoting, so an id that a CSV reader would take apart cannot be written.
+_UNWRITABLE = re.compile('[,"\r\n]')
+
+
+def write_submission(
+    path: str | os.PathLike,
+    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray]],
+    top_k: int = 20,
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    r"""Writes predictions as the CSV file that the YouTube-8M Kaggle competitions score.
+
+    The text is that of the original `inference.py` (2018 and later): a header `VideoId,LabelConfidencePairs`,
+    then one row `<id>,<class> <score> <class> <score> ...` a video, in the order of `batches`, with exactly
+    `top_k` pairs formatted `"%i %g"` (6 significant digits), highest score first. Equal scores go to the
+    lower class index (the original leaves their order open). Batches are written as they come, and the file
+    appears under `path` only when all of them are (see `open_atomic`).
+
+    Args:
+        path: the CSV file, local or remote (`gs://...`).
+        batches: pairs of video ids (length B; bytes are decoded as UTF-8) and predictions (float32 `[B, C]`).
+        top_k: pairs a row, 1 <= top_k <= C.
+        progress: called after each batch with the number of videos written so far.
+
+    Returns:
+        The number of videos written.
+
+    Raises:
+        ValueError: `top_k` is not in 1..C; ids and predictions of a batch do not fit together; an id is
+            empty, not UTF-8, or holds a comma, a double quote or a line break; a prediction is NaN or
+            infinite.
+        TypeError: an id is neither bytes nor str.
+        OSError: `path` cannot be written.
+    """
+    if top_k < 1:
+        raise ValueError(f"--top_k must be at least 1. Received: {top_k}")
+    num_videos = 0
+    with open_atomic(path) as csv_file:
+        csv_file.write(_HEADER)
+        for video_ids, predictions in batches:
+            predictions = np.asarray(predictions, dtype=np.float32)
+            names = [_decode_id(video_id, num_videos + row) for row, video_id in enumerate(video_ids)]
+            _check_predictions(names, predictions, top_k)
+            csv_file.write(_format_rows(names, predictions, top_k))
+            num_videos += len(names)
+            if progress is not None:
+                progress(num_videos)
+    return num_videos
+
+
+def top_k_classes(predictions: np.ndarray, k: int) -> np.ndarray:
+    """Finds the k best classes of each row, best first, ties to the lowest class index.
+
+    Equals the first k columns of a stable descending sort, but sorts only the scores that reach the k-th best
+    of their row, which a partition finds in time linear in C.
+
+    Args:
+        predictions: finite float32 `[B, C]`.
+        k: 1 <= k <= C.
+
+    Returns:
+        int64 `[B, k]` class indices.
+    """
+    num_rows, num_classes = predictions.shape
+    kth_best = np.partition(predictions, num_classes - k, axis=1)[:, num_classes - k, np.newaxis]
+    rows, classes = np.nonzero(predictions >= kth_best)  # at least k a row, more where the k-th best has ties
+    order = np.lexsort((-predictions[rows, classes], rows))  # stable, and the classes of a row come ascending
+    first = np.searchsorted(rows, np.arange(num_rows))
+    return classes[order[first[:, np.newaxis] + np.arange(k)]]
+
+
+def _decode_id(video_id: bytes | str, index: int) -> str:
+    where = f"video id {video_id!r} (video {index} of the input)"
+    if not isinstance(video_id, (bytes, str)):
+        raise TypeError(f"{where} must be bytes or str. Received: {type(video_id).__name__}")
+    try:
+        name = video_id.decode("utf-8") if isinstance(video_id, bytes) else video_id
+        name.encode("utf-8")  # a str can hold lone surrogates, which no file can
+    except UnicodeError as error:
+        raise ValueError(f"{where} is not valid UTF-8; correct the `id` feature of that record") from error
+    if not name or _UNWRITABLE.search(name):
+        raise ValueError(
+            f"{where} is empty or holds a comma, a double quote or a line break, for which the CSV format "
+            "has no quoting; correct the `id` feature of that record"
+        )
+    return name
+
+
+def _check_predictions(names: list[str], predictions: np.ndarray, top_k: int) -> None:
+    if predictions.ndim != 2 or len(names) != len(predictions):
+        raise ValueError(
+            "each batch must hold predictions of shape [B, C] for B video ids. "
+            f"Received: shape {list(predictions.shape)} for {len(names)} ids, the first of them {names[:1]}"
+        )
+    if top_k > predictions.shape[1]:
+        raise ValueError(f"--top_k={top_k} exceeds the number of classes, {predictions.shape[1]}; lower it")
+    finite = np.isfinite(predictions)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"the prediction for video {names[row]!r}, class {column}, is {predictions[row, column]}, not a "
+            "finite number; the weights may have diverged in training, so take an earlier checkpoint"
+        )
+
+
+def _format_rows(names: list[str], predictions: np.ndarray, top_k: int) -> str:
+    classes = top_k_classes(predictions, top_k)
+    scores = np.take_along_axis(predictions, classes, axis=1)
+    row_format = "%s," + " ".join(["%i %g"] * top_k) + "\n"
+    fields = np.empty((len(names), 2 * top_k), dtype=object)
+    fields[:, 0::2] = classes
+    fields[:, 1::2] = scores
+    return "".join(row_format % (name, *pairs) for name, pairs in zip(names, fields.tolist()))

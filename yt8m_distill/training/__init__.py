@@ -1,0 +1,24 @@
+"""Training: its configuration, optimizers, tf.distribute strategies, the run itself, evaluation."""
+
+from yt8m_distill.training.evaluation import evaluate
+from yt8m_distill.training.optimizers import create_optimizer, learning_rate_schedule
+from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.run import train
+from yt8m_distill.training.strategy import STRATEGIES, create_strategy, is_chief
+from yt8m_distill.training.train_dir import TrainDirError
+from yt8m_distill.training.training_config import MIXED_PRECISIONS, STUDENT_INITS, TrainingConfig
+
+__all__ = [
+    "MIXED_PRECISIONS",
+    "STRATEGIES",
+    "STUDENT_INITS",
+    "Progress",
+    "TrainDirError",
+    "TrainingConfig",
+    "create_optimizer",
+    "create_strategy",
+    "evaluate",
+    "is_chief",
+    "learning_rate_schedule",
+    "train",
+]

@@ -1,0 +1,124 @@
+"""What happens between the steps of a training run: log lines, TensorBoard, checkpoints, the step limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+import tensorflow as tf
+
+from yt8m_distill.models.training_step import METRICS_EVERY_STEPS
+from yt8m_distill.stack import keras
+from yt8m_distill.training.progress import Progress
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass
+class RunPosition:
+    """How far a run is: the checkpointed state that is not weights.
+
+    Attributes:
+      step: updates of the student since the run began.
+      phase: 0 for training or distillation, 1 for the fine-tuning after it.
+      epoch: passes completed within the phase.
+      examples: examples seen of the current pass.
+    """
+
+    step: int = 0
+    phase: int = 0
+    epoch: int = 0
+    examples: int = 0
+
+
+class RunCallback(keras.callbacks.Callback):
+    """Counts steps, writes the log and TensorBoard events, saves checkpoints, stops at the step limit.
+
+    Args:
+      position: how far the run is; kept up to date.
+      global_batch_size: examples of one step over all replicas.
+      progress: where the log lines go; counts examples.
+      done_before: examples of earlier passes, for the progress.
+      summary_writer: TensorBoard writer, or None.
+      save: function that writes a checkpoint.
+      save_every_steps: steps between checkpoints.
+      max_steps: stop at this step; None for no limit.
+    """
+
+    # Reading a log value waits for the device: Keras must leave that to us.
+    _supports_tf_logs = True
+
+    def __init__(
+        self,
+        position,
+        global_batch_size,
+        progress: Progress,
+        done_before,
+        summary_writer,
+        save,
+        save_every_steps,
+        max_steps,
+    ):
+        super().__init__()
+        self.position = position
+        self.global_batch_size = global_batch_size
+        self.progress = progress
+        self.done_before = done_before
+        self.summary_writer = summary_writer
+        self.save = save
+        self.save_every_steps = save_every_steps
+        self.max_steps = max_steps
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.position.step += 1
+        self.position.examples += self.global_batch_size
+        self.progress.count(self.global_batch_size)
+        step = self.position.step
+        if batch == 0:
+            # The first step of a pass may compile; wait for it, then time the rest.
+            float(logs["loss"])
+            self.progress.start_timing()
+        # The model counts its optimizer's updates, which start anew when fine-tuning does.
+        if int(self.model.optimizer.iterations) % METRICS_EVERY_STEPS == 0:
+            self._log(step, {name: float(value) for name, value in logs.items()})
+        if step % self.save_every_steps == 0:
+            self.progress.stop_timing()
+            self.save()
+            self.progress.start_timing()
+        if self.max_steps and step >= self.max_steps:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.progress.stop_timing()
+
+    def _log(self, step, logs):
+        if self.progress.is_due():
+            text = (
+                f"training step {step} | Loss: {logs['loss']:.2f} Examples/sec: {self.progress.rate:.2f}"
+                f" | Hit@1: {logs['hit_at_one']:.2f} PERR: {logs['perr']:.2f} GAP: {logs['gap']:.2f}"
+            )
+            self.progress.show(self.done_before + self.position.examples, text)
+        if self.summary_writer is None:
+            return
+        # The tags are the original's.
+        scalars = {
+            "label_loss": logs["loss"],
+            "reg_loss": logs["reg_loss"],
+            "learning_rate": float(self._learning_rate()),
+            "model/Training_Hit@1": logs["hit_at_one"],
+            "model/Training_Perr": logs["perr"],
+            "model/Training_GAP": logs["gap"],
+            "global_step/Examples/Second": self.progress.rate,
+        }
+        parts = {f"distillation/{name}": value for name, value in logs.items() if name.endswith("_loss")}
+        parts.pop("distillation/reg_loss")
+        with self.summary_writer.as_default(step=step):
+            for name, value in {**scalars, **parts}.items():
+                tf.summary.scalar(name, value)
+
+    def _learning_rate(self):
+        optimizer = self.model.optimizer
+        rate = getattr(optimizer, "learning_rate", None)
+        if rate is None:  # tensorflow-addons' wrappers hold another optimizer
+            return optimizer._optimizer._decayed_lr(tf.float32)
+        return rate(optimizer.iterations) if callable(rate) else rate

@@ -1,0 +1,365 @@
+"""The training run: models and optimizers under a strategy, passes over the data, checkpoints, resuming."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+
+import tensorflow as tf
+
+from yt8m_distill.data import (
+    check_first_record,
+    estimate_num_records,
+    list_record_files,
+    readable_errors,
+    training_dataset,
+)
+from yt8m_distill.data.atomic_file import open_atomic
+from yt8m_distill.distillation import Distiller, warm_start
+from yt8m_distill.models import LABEL_LOSSES, ModelConfig, load_model, write_model_flags
+from yt8m_distill.models.checkpoints import BEST_DIR
+from yt8m_distill.stack import keras
+from yt8m_distill.training.callbacks import RunCallback, RunPosition
+from yt8m_distill.training.evaluation import evaluate
+from yt8m_distill.training.optimizers import create_optimizer, learning_rate_schedule
+from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.strategy import is_chief
+from yt8m_distill.training.train_dir import CheckpointKeeper, prepare_train_dir
+from yt8m_distill.training.training_config import TrainingConfig
+
+_logger = logging.getLogger(__name__)
+
+_TRAIN, _FINETUNE = 0, 1
+
+
+def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> dict:
+    """Trains a model, or goes on training the one that the train_dir holds.
+
+    Args:
+      model_config: the model; the student, in a distillation.
+      config: how to train it.
+      strategy: tf.distribute strategy; None for the default device.
+
+    Returns:
+      Dict of `step` and, with validation records, `metrics` (see `evaluate`) after the last pass.
+
+    Raises:
+      DataError: input that cannot be read.
+      TrainDirError: a train_dir that this run must not use.
+      ValueError: a teacher that does not fit the student.
+    """
+    strategy = strategy or tf.distribute.get_strategy()
+    files = list_record_files(config.train_data_pattern, "training")
+    check_first_record(files, model_config.schema)
+    eval_files = list_record_files(config.eval_data_pattern, "evaluation") if config.eval_data_pattern else []
+    if eval_files:
+        check_first_record(eval_files, model_config.schema)
+    if is_chief(strategy):
+        prepare_train_dir(model_config, config)
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope(), _precision(config.mixed_precision):
+        run = _Run(model_config, config, strategy, files, eval_files)
+    try:
+        return run.fit()
+    except KeyboardInterrupt:
+        run.save()
+        _logger.warning("Interrupted at step %d; the same command goes on from here.", run.position.step)
+        raise
+
+
+class _Run:
+    """One run: built under the strategy's scope, then fitted."""
+
+    def __init__(self, model_config, config, strategy, files, eval_files):
+        self.config = config
+        self.strategy = strategy
+        self.files = files
+        self.eval_files = eval_files
+        self.global_batch_size = config.batch_size * strategy.num_replicas_in_sync
+        self.position = RunPosition()
+        self.teacher, self.student = self._build_models(model_config)
+        self.trainer = self._build_trainer()
+        self.metrics = None
+        self._best_gap = self._read_best_gap()
+        self._saved_step = None
+        self._is_finished = False
+        self._restore()
+
+    def fit(self) -> dict:
+        config = self.config
+        _logger.info("Number of training files: %d.", len(self.files))
+        _logger.info(
+            "Using batch size of %d for training: %d a replica on %d replica(s).",
+            self.global_batch_size,
+            config.batch_size,
+            self.strategy.num_replicas_in_sync,
+        )
+        if self.position.phase == _TRAIN:
+            self._fit_phase(_TRAIN, config.num_epochs)
+        if config.finetune_epochs and not self._reached_max_steps():
+            if self.position.phase == _TRAIN:
+                self._begin_finetuning()
+            self._fit_phase(_FINETUNE, config.finetune_epochs)
+        self.save()
+        if self.teacher is not None and config.distillation.scheme == "parallel" and is_chief(self.strategy):
+            self._save_parallel_teacher()
+        reason = "step" if self._reached_max_steps() else "epoch"
+        _logger.info("Done training -- %s limit reached.", reason)
+        return {"step": self.position.step, "metrics": self.metrics}
+
+    def save(self) -> None:
+        """Writes a checkpoint of everything that resuming needs."""
+        if self._saved_step == self.position.step:
+            return
+        for name, variable in self._position_variables.items():
+            variable.assign(getattr(self.position, name))
+        self._keeper.save(self.position.step)
+        self._saved_step = self.position.step
+
+    def _build_models(self, model_config):
+        config, distillation = self.config, self.config.distillation
+        if distillation is None:
+            return None, model_config.build()
+        if config.teacher_dir:
+            teacher = load_model(config.teacher_dir, config.teacher_checkpoint)
+        else:
+            teacher = _teacher_of(model_config).build()
+        student = model_config.build(teacher.classifier if distillation.share_classifier else None)
+        if config.student_init == "teacher":
+            warm_start(student, teacher)
+        return teacher, student
+
+    def _build_trainer(self):
+        config = self.config
+        settings = {
+            "label_loss": LABEL_LOSSES[config.label_loss],
+            "regularization_penalty": config.regularization_penalty,
+            "jit_compile": config.jit_compile,
+        }
+        if self.teacher is None or self.position.phase == _FINETUNE:
+            trainer, variables = self.student, self.student.trainable_variables
+        else:
+            trainer = Distiller(self.teacher, self.student, config.distillation)
+            variables = trainer.student_variables()
+            if config.distillation.scheme == "parallel":
+                settings["teacher_optimizer"] = self._create_optimizer(self.teacher.trainable_variables)
+        trainer.compile(self._create_optimizer(variables), **settings)
+        return trainer
+
+    def _create_optimizer(self, variables):
+        config = self.config
+        schedule = learning_rate_schedule(
+            config.base_learning_rate,
+            config.learning_rate_decay,
+            config.learning_rate_decay_examples,
+            self.global_batch_size,
+        )
+        optimizer = create_optimizer(config.optimizer, schedule, config.clip_gradient_norm)
+        if config.mixed_precision == "float16":
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        if hasattr(optimizer, "build"):
+            # Slots must exist before a checkpoint is read into them.
+            optimizer.build(variables)
+        return optimizer
+
+    def _restore(self):
+        """Takes up the run that the train_dir holds, if it holds one."""
+        path = tf.train.latest_checkpoint(self.config.train_dir)
+        if path is not None:
+            reader = tf.train.load_checkpoint(path)
+            saved = {
+                name: int(reader.get_tensor(f"position/{name}/.ATTRIBUTES/VARIABLE_VALUE"))
+                for name in _position()
+            }
+            self.position = RunPosition(**saved)
+            if self.position.phase == _FINETUNE:
+                self.trainer = self._build_trainer()
+        self._make_checkpoint()
+        if path is not None:
+            self._checkpoint.restore(path).expect_partial()
+            self._saved_step = self.position.step
+            _logger.info("Going on from %s: step %d.", path, self.position.step)
+
+    def _make_checkpoint(self):
+        self._position_variables = {
+            name: tf.Variable(getattr(self.position, name), dtype=tf.int64, trainable=False)
+            for name in _position()
+        }
+        parts = {
+            "model": self.student,
+            "optimizer": self.trainer.optimizer,
+            "position": self._position_variables,
+        }
+        if isinstance(self.trainer, Distiller):
+            parts["projection"] = self.trainer.projection
+            if self.trainer.teacher_optimizer is not None:
+                parts.update(teacher=self.teacher, teacher_optimizer=self.trainer.teacher_optimizer)
+        self._checkpoint = tf.train.Checkpoint(
+            **{name: part for name, part in parts.items() if part is not None}
+        )
+        self._keeper = CheckpointKeeper(
+            self.config.train_dir,
+            self._checkpoint,
+            self.student,
+            self.config.keep_checkpoints,
+            is_chief(self.strategy),
+        )
+
+    def _begin_finetuning(self):
+        _logger.info(
+            "Distillation done at step %d; fine-tuning the student on the labels.", self.position.step
+        )
+        self.save()
+        self.position.phase, self.position.epoch, self.position.examples = _FINETUNE, 0, 0
+        with self.strategy.scope():
+            self.trainer = self._build_trainer()
+            self._make_checkpoint()
+
+    def _fit_phase(self, phase, num_epochs):
+        records = estimate_num_records(self.files)
+        progress = Progress(records * num_epochs)
+        summaries = tf.summary.create_file_writer(self.config.train_dir) if is_chief(self.strategy) else None
+        callback = RunCallback(
+            self.position,
+            self.global_batch_size,
+            progress,
+            records * self.position.epoch,
+            summaries,
+            self.save,
+            self.config.export_model_steps,
+            self.config.max_steps,
+        )
+        while self.position.epoch < num_epochs and not self._reached_max_steps():
+            epoch = self.position.epoch
+            callback.done_before = records * epoch
+            with readable_errors(self.files, self.student.model_config.schema):
+                self._fit_epoch(phase, epoch, callback)
+            if not self._reached_max_steps():
+                self.position.epoch, self.position.examples = epoch + 1, 0
+            progress.close()
+            self._evaluate()
+        if summaries is not None:
+            summaries.close()
+
+    def _fit_epoch(self, phase, epoch, callback):
+        # Keras cannot know how many steps a distributed dataset has; -1 lets the dataset end the pass.
+        with _silenced(logging.getLogger("tensorflow"), "will run indefinitely"):
+            self.trainer.fit(
+                self._dataset(phase, epoch),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                steps_per_epoch=-1,
+                verbose=0,
+                callbacks=[callback],
+            )
+
+    def _dataset(self, phase, epoch):
+        config, student_config = self.config, self.student.model_config
+        # Distilling, the teacher needs all frames, and the student picks its own from them on the device.
+        sampler = student_config.sampler if self.trainer is self.student else None
+        data_epoch = epoch + (config.num_epochs if phase == _FINETUNE else 0)
+
+        def worker_dataset(context):
+            return training_dataset(
+                self.files,
+                student_config.schema,
+                context.get_per_replica_batch_size(self.global_batch_size),
+                sampler,
+                seed=config.seed,
+                epoch=data_epoch,
+                num_readers=config.num_readers,
+                num_workers=context.num_input_pipelines,
+                worker_index=context.input_pipeline_id,
+                skip_batches=self._batches_to_skip(context),
+            )
+
+        return self.strategy.distribute_datasets_from_function(worker_dataset)
+
+    def _batches_to_skip(self, context):
+        steps = self.position.examples // self.global_batch_size
+        return steps * context.num_replicas_in_sync // context.num_input_pipelines
+
+    def _evaluate(self):
+        if not self.eval_files or not is_chief(self.strategy):
+            return
+        config = self.config
+        self.metrics = evaluate(
+            self.student,
+            self.eval_files,
+            config.batch_size,
+            label_loss=config.label_loss,
+            strategy=self.strategy,
+        )
+        step, gap = self.position.step, self.metrics["gap"]
+        _logger.info("step %d | %s", step, " | ".join(f"{k}: {v:.4f}" for k, v in self.metrics.items()))
+        if gap > self._best_gap:
+            self._best_gap = gap
+            self._keeper.save_best(step)
+            with open_atomic(self._best_metrics_path()) as file:
+                file.write(json.dumps({"step": step, **self.metrics}, indent=2) + "\n")
+
+    def _best_metrics_path(self):
+        return os.path.join(self.config.train_dir, BEST_DIR, "metrics.json")
+
+    def _read_best_gap(self):
+        if not tf.io.gfile.exists(self._best_metrics_path()):
+            return float("-inf")
+        with tf.io.gfile.GFile(self._best_metrics_path()) as file:
+            return json.loads(file.read())["gap"]
+
+    def _save_parallel_teacher(self):
+        """Leaves the teacher that parallel training made as a train_dir of its own."""
+        directory = os.path.join(self.config.train_dir, "teacher")
+        keeper = CheckpointKeeper(directory, tf.train.Checkpoint(model=self.teacher), self.teacher, keep=1)
+        keeper.save(self.position.step)
+        write_model_flags(directory, self.teacher.model_config, self.config.label_loss)
+
+    def _reached_max_steps(self):
+        return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
+
+
+def _position():
+    return RunPosition.__dataclass_fields__
+
+
+def _teacher_of(student_config: ModelConfig) -> ModelConfig:
+    """The student's model without its frame budget, and with as many blocks as a teacher has."""
+    hyperparameters = {
+        name: value
+        for name, value in student_config.hyperparameters.items()
+        if name not in ("num_blocks", "block_length")
+    }
+    return ModelConfig(
+        student_config.model,
+        student_config.feature_names,
+        student_config.feature_sizes,
+        student_config.num_classes,
+        student_config.max_frames,
+        hyperparameters=hyperparameters,
+    )
+
+
+@contextlib.contextmanager
+def _precision(name):
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32" if name == "none" else f"mixed_{name}")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+@contextlib.contextmanager
+def _silenced(logger, phrase):
+    """Drops the log messages that hold `phrase`."""
+
+    def keep(record):
+        return phrase not in record.getMessage()
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)

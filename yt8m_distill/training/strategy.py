@@ -1,0 +1,45 @@
+"""tf.distribute strategies by name."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+def create_strategy(
+    name: str = "auto", max_gpus: int | None = None, is_cluster: bool = False
+) -> tf.distribute.Strategy:
+    """Makes the strategy that spreads training, evaluation and inference over devices.
+
+    Args:
+      name: `one_device`; `mirrored`, all GPUs of this machine; `multi_worker`, the cluster that TF_CONFIG describes; or
+        `auto`, which takes the last of these that applies.
+      max_gpus: use at most so many GPUs of this machine; None for all.
+      is_cluster: TF_CONFIG names more than one worker.
+
+    Raises:
+      ValueError: unknown name, or `multi_worker` without a cluster.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: {name!r}.")
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")][:max_gpus]
+    if name == "auto":
+        name = "multi_worker" if is_cluster else "mirrored" if len(gpus) > 1 else "one_device"
+    if name == "multi_worker":
+        if not is_cluster:
+            raise ValueError(
+                "strategy='multi_worker' needs the environment variable TF_CONFIG to name the workers."
+            )
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy(gpus or ["/cpu:0"])
+    return tf.distribute.OneDeviceStrategy(gpus[0] if gpus else "/cpu:0")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes to the train_dir."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.task_type:
+        return True
+    return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0)

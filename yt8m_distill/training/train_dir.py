@@ -1,0 +1,131 @@
+"""A train_dir: is it one, may this run go on in it, and the checkpoints in it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+import tensorflow as tf
+
+from yt8m_distill.models import ModelConfig, read_model_flags, write_model_flags
+from yt8m_distill.models.checkpoints import BEST_DIR, CHECKPOINT_NAME
+from yt8m_distill.models.model_flags import FILE_NAME
+from yt8m_distill.training.training_config import TrainingConfig
+
+_FIXED_TOP_LEVEL = (
+    "model",
+    "feature_names",
+    "feature_sizes",
+    "num_classes",
+    "max_frames",
+    "frame_sampling",
+    "num_sampled_frames",
+    "frame_percent",
+    "every_n",
+    "label_loss",
+)
+_FIXED_IN_TRAINING = ("optimizer",)
+_FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
+_CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
+_DIRECTORIES = (BEST_DIR, "eval", "teacher")
+
+
+class TrainDirError(ValueError):
+    """A directory that this run must not use; the message says why and the way out."""
+
+
+def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None:
+    """Makes the train_dir ready for a new run or for one that goes on, and records the flags in it.
+
+    Raises:
+      TrainDirError: `start_new_model` on a directory that holds other things, or a run in it whose flags differ in
+        what cannot change.
+    """
+    train_dir = config.train_dir
+    if config.start_new_model:
+        delete_train_dir(train_dir)
+    elif tf.io.gfile.exists(os.path.join(train_dir, FILE_NAME)) and tf.train.latest_checkpoint(train_dir):
+        _check_same_run(read_model_flags(train_dir), model_config, config)
+    tf.io.gfile.makedirs(train_dir)
+    write_model_flags(train_dir, model_config, config.label_loss, config.recorded())
+
+
+def delete_train_dir(train_dir: str) -> None:
+    """Deletes a train_dir (`--start_new_model`).
+
+    Raises:
+      TrainDirError: the directory holds something that training did not write.
+    """
+    if not tf.io.gfile.exists(train_dir):
+        return
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(train_dir)]
+    foreign = [name for name in names if not (name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES)]
+    if foreign or (names and FILE_NAME not in names):
+        what = f"it holds {sorted(foreign)[0]!r}" if foreign else f"it has no {FILE_NAME}"
+        raise TrainDirError(
+            f"--start_new_model would delete {train_dir}, which does not look like a train_dir: {what}. "
+            "Delete it yourself, or give another --train_dir."
+        )
+    tf.io.gfile.rmtree(train_dir)
+
+
+def _check_same_run(recorded, model_config, config):
+    current = {
+        "model": model_config.model,
+        "feature_names": ",".join(model_config.feature_names),
+        "feature_sizes": ",".join(map(str, model_config.feature_sizes)),
+        "label_loss": config.label_loss,
+        **{name: getattr(model_config, name) for name in _FIXED_TOP_LEVEL[3:9]},
+    }
+    differences = [(name, recorded.get(name), current[name]) for name in _FIXED_TOP_LEVEL]
+    old, new = recorded.get("hyperparameters", {}), model_config.hyperparameters
+    # Dropout has no weights, so it may change; everything else makes another network.
+    differences += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new} - {"dropout_rate"})]
+    training = recorded.get("training") or {}
+    differences += [(name, training.get(name), getattr(config, name)) for name in _FIXED_IN_TRAINING]
+    before, now = training.get("distillation"), config.recorded()["distillation"]
+    if (before is None) != (now is None):
+        differences.append(
+            ("distillation", (before or {}).get("scheme", "none"), (now or {}).get("scheme", "none"))
+        )
+    elif now is not None:
+        differences += [(name, before.get(name), now[name]) for name in _FIXED_IN_DISTILLATION]
+    for name, was, wanted in differences:
+        if was != wanted:
+            raise TrainDirError(
+                f"{config.train_dir} holds a run with {name}={was!r}; this run has {name}={wanted!r}, which cannot "
+                "change when training goes on. Give another --train_dir, or --start_new_model to delete the old run."
+            )
+
+
+class CheckpointKeeper:
+    """Writes the checkpoints of a run: the latest N, and the best by GAP.
+
+    Args:
+      train_dir: where to write.
+      checkpoint: the `tf.train.Checkpoint` of the whole training state.
+      model: the model alone, for the best checkpoint.
+      keep: how many of the latest stay.
+      is_chief: False for a worker whose part in saving goes to a scratch directory: all workers of a cluster must take
+        part in writing.
+    """
+
+    def __init__(self, train_dir, checkpoint, model, keep: int = 5, is_chief: bool = True):
+        self.checkpoint = checkpoint
+        self._scratch = None if is_chief else tempfile.TemporaryDirectory()
+        directory = train_dir if is_chief else self._scratch.name
+        self._latest = tf.train.CheckpointManager(
+            checkpoint, directory, keep, checkpoint_name=CHECKPOINT_NAME
+        )
+        self._best = tf.train.CheckpointManager(
+            tf.train.Checkpoint(model=model),
+            os.path.join(directory, BEST_DIR),
+            1,
+            checkpoint_name=CHECKPOINT_NAME,
+        )
+
+    def save(self, step: int) -> str:
+        return self._latest.save(checkpoint_number=step)
+
+    def save_best(self, step: int) -> str:
+        return self._best.save(checkpoint_number=step)
