@@ -72,9 +72,7 @@ def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[io.TextIOW
 
 
 @contextlib.contextmanager
-def atomic_directory(
-    path: str | os.PathLike, may_replace: Callable[[str], bool] | None = None
-) -> Iterator[str]:
+def atomic_directory(path: str | os.PathLike, may_replace: Callable[[str], bool] | None = None) -> Iterator[str]:
     """Yields a new temporary directory beside `path`, which becomes `path` only if the `with` body succeeds.
 
     For outputs of several files, such as a SavedModel: readers see all of it or nothing. On any exception the
@@ -164,7 +162,8 @@ class _LocalFiles:
         try:
             os.makedirs(path, exist_ok=True)
         except FileExistsError as error:
-            raise NotADirectoryError(errno.ENOTDIR, f"{error.filename} is not a directory", path) from error
+            reason = f"{os.path.normpath(error.filename)} is not a directory"
+            raise NotADirectoryError(errno.ENOTDIR, reason, path) from error
 
     def resolve_file(self, path: str) -> str:
         final = os.path.realpath(path)

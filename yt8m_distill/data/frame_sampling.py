@@ -10,6 +10,7 @@ only names them. The authors' code defines `stride` (its `every_n`). The index f
 from __future__ import annotations
 
 import dataclasses
+import fractions
 
 import numpy as np
 import tensorflow as tf
@@ -75,7 +76,7 @@ class FrameSampler:
                 "a number in (0, 100]" if name == "frame_percent" else f"a whole number from 1 to {highest}"
             )
             raise ValueError(f"{name} must be {kind}. Received: {value}.")
-        if self.method == "stride" and self.max_frames % self.spacing:
+        if self.method == "stride" and (self.spacing % 1 or self.max_frames % self.spacing):
             raise ValueError(
                 f"Method 'stride' needs a spacing that divides max_frames={self.max_frames}; {name}={value} means "
                 f"a spacing of {self.spacing:g} frames. Use method 'uniform', or a budget that divides."
@@ -88,7 +89,7 @@ class FrameSampler:
             return self.num_sampled_frames
         if self.every_n is not None:
             return self.max_frames // self.every_n
-        return max(1, int(self.max_frames * self.frame_percent / 100))
+        return max(1, int(self.max_frames * self._share))
 
     @property
     def spacing(self) -> float:
@@ -96,8 +97,17 @@ class FrameSampler:
         if self.every_n is not None:
             return self.every_n
         if self.frame_percent is not None:
-            return 100 / self.frame_percent
+            return float(1 / self._share)
         return self.max_frames / self.num_sampled_frames
+
+    @property
+    def _share(self) -> fractions.Fraction:
+        """`frame_percent` / 100 as the short fraction that is meant, so that integer products with it are exact."""
+        return fractions.Fraction(self.frame_percent).limit_denominator(10**9) / 100
+
+    def num_sampled(self, num_frames):
+        """How many frames are taken of a video of `num_frames` frames; int64, same shape."""
+        return self._count(np.asarray(num_frames, np.int64), np)
 
     def sample(self, num_frames, seed=0):
         """Picks frames of one video or of a batch of videos.
@@ -112,18 +122,17 @@ class FrameSampler:
         """
         xp = tnp if tf.is_tensor(num_frames) or tf.is_tensor(seed) else np
         num_frames = xp.asarray(num_frames, dtype=np.int64)
-        num_sampled = self._num_sampled(num_frames, xp)
+        num_sampled = self._count(num_frames, xp)
         slots = xp.arange(self.num_slots, dtype=np.int64)
         indices = self._indices(slots, num_frames[..., None], num_sampled[..., None], seed, xp)
         in_use = slots < num_sampled[..., None]
         return xp.where(in_use, indices, xp.zeros_like(indices)), num_sampled
 
-    def _num_sampled(self, num_frames, xp):
+    def _count(self, num_frames, xp):
         if self.every_n is not None or self.method == "stride":
             wanted = num_frames * self.num_slots // self.max_frames
         elif self.frame_percent is not None:
-            # Hundredths of a percent keep the product exact in integers.
-            wanted = num_frames * int(round(self.frame_percent * 100)) // 10000
+            wanted = num_frames * self._share.numerator // self._share.denominator
         else:
             wanted = xp.zeros_like(num_frames) + self.num_slots
         # The authors' floor leaves a video shorter than the stride without any frame: take one.

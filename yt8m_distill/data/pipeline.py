@@ -32,8 +32,8 @@ def training_dataset(
     """One epoch of shuffled training batches, the last one possibly smaller.
 
     File order is shuffled, `num_readers` files are read at once, and serialized records (not decoded frames) are
-    shuffled in a buffer of five batches or more, as in the original. The same `seed` and `epoch` give the same order and
-    the same random draws of frames.
+    shuffled in a buffer of five batches or more, as in the original. The same `seed` and `epoch` give the same order
+    and the same random draws of frames.
 
     Several workers share one epoch: by file where every worker can have one, by record otherwise, each record once.
 

@@ -70,7 +70,10 @@ def locate_damage(files: list[str], schema: RecordSchema) -> str | None:
     """
     for check in (_check_lengths, lambda path: _check_payloads(path, schema)):
         for path in files:
-            problem = check(path)
+            try:
+                problem = check(path)
+            except tf.errors.OpError as error:
+                problem = f"{path}: cannot be read: {error.message}"
             if problem:
                 return problem
     return None
@@ -149,7 +152,8 @@ def _check_record(place, record, schema):
 def _suggestion(vectors, frames, schema):
     if schema.frame_features and not frames and vectors:
         return f"The record is video-level: leave out --frame_features. {_flags_for(vectors)}"
-    if not schema.frame_features and not vectors and frames:
+    # Frame-level records may hold vectors besides, as AudioSet's start_time_seconds: those are not what is meant.
+    if not schema.frame_features and frames and not set(schema.feature_names) & set(vectors):
         return f"The record is frame-level: add --frame_features. {_flags_for(_widths(frames))}"
     return _flags_for(_widths(frames) if schema.frame_features else vectors)
 
@@ -159,7 +163,8 @@ def _widths(frames):
 
 
 def _flags_for(sizes):
+    sizes = {name: size for name, size in sizes.items() if size}
     if not sizes:
-        return "The record holds no feature at all."
+        return "The record holds no feature that would fit."
     names, widths = ",".join(sizes), ",".join(map(str, sizes.values()))
     return f"The record would fit --feature_names={names} --feature_sizes={widths}."

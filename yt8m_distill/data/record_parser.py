@@ -82,11 +82,13 @@ def parse_frame_level(
         count, reader = _frame_reader(entries[name], num_entries[name], name, size, ids, source)
         counts.append(count)
         readers.append(reader)
+    checks = []
     for name, count in zip(schema.feature_names[1:], counts[1:]):
         problem = f"features {schema.feature_names[0]!r} and {name!r} have different numbers of frames"
-        require_records(tf.equal(count, counts[0]), problem, ids, source)
+        checks.append(require_records(tf.equal(count, counts[0]), problem, ids, source))
 
-    num_frames = tf.minimum(counts[0], schema.max_frames)  # int64 [B]
+    with tf.control_dependencies(checks):  # before frames that the shorter feature lacks are gathered
+        num_frames = tf.minimum(counts[0], schema.max_frames)  # int64 [B]
     if sampler is None:
         indices = tf.range(schema.max_frames, dtype=tf.int64) + tf.zeros_like(num_frames)[:, None]
         num_read, names = num_frames, ("frames", "num_frames")
@@ -104,13 +106,17 @@ def parse_frame_level(
     }
 
 
-def require_records(ok, problem: str, ids, source) -> None:
-    """Fails the step with `problem` and the place of the first record whose `ok` (bool [B]) is False."""
+def require_records(ok, problem: str, ids, source):
+    """Fails the step with `problem` and the place of the first record whose `ok` (bool [B]) is False.
+
+    Returns:
+      The check, for the `tf.control_dependencies` of operations that would fail on such a record in words of their own.
+    """
     first_bad = tf.where(~ok)[:1, 0]
     place = tf.strings.reduce_join(tf.gather(source, first_bad)) if source is not None else ""
     video = tf.strings.reduce_join(tf.gather(ids, first_bad))
     message = tf.strings.join([BAD_RECORD_MARK, " video '", video, "' ", place, f": {problem}"])
-    tf.debugging.Assert(tf.reduce_all(ok), [message], summarize=1)
+    return tf.debugging.Assert(tf.reduce_all(ok), [message], summarize=1)
 
 
 def _video_ids(parsed, source):
@@ -127,8 +133,10 @@ def _multi_hot_labels(labels: tf.SparseTensor, num_classes: int, ids, source):
     batch_size = tf.shape(ids, out_type=tf.int64)[0]
     in_range = (labels.values >= 0) & (labels.values < num_classes)
     num_bad = tf.math.unsorted_segment_sum(tf.cast(~in_range, tf.int32), labels.indices[:, 0], batch_size)
-    require_records(tf.equal(num_bad, 0), f"a label is outside [0, num_classes={num_classes})", ids, source)
-    rows = tf.stack([labels.indices[:, 0], labels.values], axis=1)
+    problem = f"a label is outside [0, num_classes={num_classes})"
+    check = require_records(tf.equal(num_bad, 0), problem, ids, source)
+    with tf.control_dependencies([check]):
+        rows = tf.stack([labels.indices[:, 0], labels.values], axis=1)
     hits = tf.scatter_nd(rows, tf.ones_like(labels.values, tf.int32), [batch_size, num_classes])
     multi_hot = hits > 0
     multi_hot.set_shape([None, num_classes])

@@ -71,9 +71,8 @@ def _precision_sums(predictions, positive_predictions):
     sums = (hits_before + 1) / (rank_before + 1)  # what an item that is tied with no other contributes
     tied = np.flatnonzero(rank_last - rank_before > 1)
     if tied.size:
-        sums[tied] = _tied_precision_sums(
-            rank_before[tied], rank_last[tied], hits_before[tied], num_positives[tied]
-        )
+        groups = np.stack([rank_before, rank_last, hits_before, num_positives])[:, tied]
+        sums[tied] = _tied_precision_sums(*groups)
     return sums
 
 

@@ -90,7 +90,7 @@ class EvaluationMetrics:
         self._append_entries(ranked)
         self._num_examples += len(predictions)
         self._num_labels_of_class += np.count_nonzero(positives, axis=0)
-        self._num_hits_at_one += np.count_nonzero(best_is_hit)
+        self._num_hits_at_one += int(np.count_nonzero(best_is_hit))
         np.add.at(self._equal_recall_hits, num_labels, equal_recall_hits)
         batch = {
             "hit_at_one": batch_metrics.mean(best_is_hit),
@@ -154,7 +154,8 @@ class EvaluationMetrics:
 
     def _mean_average_precision(self):
         entries = self._entries.view()
-        entries = entries[np.argsort(entries["class"], kind="stable")]  # a radix sort up to 65,536 classes
+        by_class = np.argsort(entries["class"], kind="stable")  # a radix sort up to 65,536 classes
+        entries = entries.take(by_class)  # several times as fast as `entries[by_class]` for records
         classes = np.arange(self.num_classes, dtype=entries["class"].dtype)
         entries_of_class = np.split(entries, np.searchsorted(entries["class"], classes[1:]))
         average_precisions = [

@@ -8,8 +8,8 @@ import numpy as np
 def rank_classes(predictions, depth):
     """The `depth` classes of highest prediction of every video, best first, ties to the lowest class index.
 
-    Equal to `np.argsort(-predictions, axis=1, kind="stable")[:, :depth]` at the cost of a partition. (Which of
-    the classes tied for the last place `np.argpartition` keeps depends on the numpy version.)
+    Equal to `np.argsort(-predictions, axis=1, kind="stable")[:, :depth]` at the cost of a partition. (Which
+    of the classes tied for the last place `np.argpartition` keeps depends on the numpy version.)
 
     Args:
         predictions: finite real numbers, shape [B, C].

@@ -37,7 +37,7 @@ class FrameInput(keras.layers.Layer):
     """
 
     def __init__(self, **kwargs):
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+        super().__init__(**{**kwargs, "dtype": "float32"}, autocast=False)
 
     def call(self, frames, num_frames):
         features = dequantize(frames) if frames.dtype.is_integer else tf.cast(frames, tf.float32)

@@ -69,18 +69,18 @@ def pack_model(
     """
     sources = _checkpoint_files(os.fspath(checkpoint_prefix))
     sources[_FLAGS] = os.fspath(model_flags_path)
-    with open_atomic(archive_path, "wb") as archive_file, gzip.GzipFile(
-        filename="", mode="wb", fileobj=archive_file, mtime=0
-    ) as gzip_file, tarfile.open(fileobj=gzip_file, mode="w", format=tarfile.GNU_FORMAT) as archive:
+    with (
+        open_atomic(archive_path, "wb") as archive_file,
+        gzip.GzipFile(filename="", mode="wb", fileobj=archive_file, mtime=0) as gzip_file,
+        tarfile.open(fileobj=gzip_file, mode="w", format=tarfile.GNU_FORMAT) as archive,
+    ):
         archive.addfile(_member(_STATE_FILE, len(_STATE)), io.BytesIO(_STATE))
         for name, source in sorted(sources.items()):
             with _open_for_reading(source) as source_file:
                 archive.addfile(_member(name, tf.io.gfile.stat(source).length), source_file)
 
 
-def unpack_model(
-    archive_path: str | os.PathLike, target_dir: str | os.PathLike, max_bytes: int = _MAX_BYTES
-) -> None:
+def unpack_model(archive_path: str | os.PathLike, target_dir: str | os.PathLike, max_bytes: int = _MAX_BYTES) -> None:
     """Unpacks a model archive into a directory that `tf.train.latest_checkpoint` then finds the weights in.
 
     An archive is either unpacked completely or refused, and then `target_dir` stays as it was. A model
@@ -268,6 +268,4 @@ class _TarReader:
         return data
 
     def _corrupt(self, reason: object) -> ArchiveError:
-        return ArchiveError(
-            self.archive_path, f"it is corrupt or not a gzipped tar ({reason}); fetch or pack it again"
-        )
+        return ArchiveError(self.archive_path, f"it is corrupt or not a gzipped tar ({reason}); fetch or pack it again")

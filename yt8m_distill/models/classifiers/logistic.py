@@ -29,5 +29,9 @@ class Logistic(keras.layers.Layer):
     def call(self, encoding):
         return tf.sigmoid(tf.cast(self.dense(encoding), tf.float32))
 
+    def macs(self) -> int:
+        """Multiply-accumulates of one video."""
+        return int(tf.size(self.dense.kernel))
+
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes}

@@ -44,5 +44,9 @@ class MixtureOfExperts(keras.layers.Layer):
         experts = tf.sigmoid(tf.reshape(experts, [-1, self.num_classes, self.num_mixtures]))  # [B, C, m]
         return tf.reduce_sum(gates[:, :, : self.num_mixtures] * experts, axis=-1)
 
+    def macs(self) -> int:
+        """Multiply-accumulates of one video."""
+        return int(tf.size(self.gates.kernel) + tf.size(self.experts.kernel))
+
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures}

@@ -18,3 +18,7 @@ class FrameAverage(keras.layers.Layer):
     def call(self, features, num_frames):
         divisor = tf.cast(tf.maximum(num_frames, 1), features.dtype)[:, None]
         return {"encoding": tf.reduce_sum(features, axis=1) / divisor}
+
+    def macs(self, num_frames: int) -> int:
+        """No matrix product."""
+        return 0

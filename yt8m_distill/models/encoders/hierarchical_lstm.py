@@ -73,6 +73,10 @@ class HierarchicalLstm(keras.layers.Layer):
             "block_states": block_states,
         }
 
+    def macs(self, num_frames: int) -> int:
+        """Multiply-accumulates of one video of so many frames."""
+        return self.frame_lstm.macs(num_frames) + self.block_lstm.macs(-(-num_frames // self.block_length))
+
     def get_config(self):
         return {
             **super().get_config(),

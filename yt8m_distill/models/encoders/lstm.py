@@ -27,5 +27,9 @@ class Lstm(keras.layers.Layer):
         outputs, states = self.lstm(features, num_frames, training=training)
         return {"encoding": zero_without_frames(states[-1], num_frames), "frame_states": outputs}
 
+    def macs(self, num_frames: int) -> int:
+        """Multiply-accumulates of one video of so many frames."""
+        return self.lstm.macs(num_frames)
+
     def get_config(self):
         return {**super().get_config(), "lstm_cells": self.lstm.cells, "lstm_layers": self.lstm.num_layers}

@@ -13,3 +13,7 @@ class MeanFeatures(keras.layers.Layer):
 
     def call(self, features):
         return {"encoding": features}
+
+    def macs(self, num_frames: int) -> int:
+        """No matrix product."""
+        return 0

@@ -42,6 +42,11 @@ class StackedLstm(keras.layers.Layer):
             states += [cell, hidden]
         return features, states
 
+    def macs(self, num_steps: int) -> int:
+        """Multiply-accumulates of reading so many steps."""
+        kernels = [kernel for lstm in self.lstm_layers for kernel in (lstm.cell.kernel, lstm.cell.recurrent_kernel)]
+        return num_steps * sum(int(tf.size(kernel)) for kernel in kernels)
+
     def get_config(self):
         return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers}
 
