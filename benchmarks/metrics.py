@@ -1,6 +1,16 @@
 """Time and memory of `EvaluationMetrics` on 1.1 million random videos, and its gain on plain Python.
 
-Command (from the repository root): python benchmarks/metrics.py
+Command, from the repository root: `python benchmarks/metrics.py`. It takes two minutes of one core.
+
+Result on a Xeon of 2.5 GHz with AVX-512 (seconds of one core; memory over what the process held before):
+
+| numpy  | accumulate | result | peak memory | plain Python / accumulate | plain Python / (accumulate + result) |
+|--------|------------|--------|-------------|---------------------------|--------------------------------------|
+| 1.26.4 | 77 s       | 7.6 s  | 0.69 GB     | 55                        | 18                                   |
+| 2.5.5  | 39 s       | 6.6 s  | 0.69 GB     | 80                        | 15                                   |
+
+The ratios are for one batch of 1024 videos, where `result` spends its time on 3862 classes of few entries; for all
+videos, `result` adds a tenth to a sixth to `accumulate`.
 """
 
 from __future__ import annotations
@@ -33,41 +43,41 @@ def main():
 
 
 def measure_evaluation(args, rng, templates):
-    """Prints the seconds that `accumulate` and `result` take, and how far they raise the peak memory."""
+    """Prints the CPU seconds of `accumulate` and `result`, and how far they raise the peak memory."""
     metrics = EvaluationMetrics(args.num_classes, args.top_k)
     memory_before = peak_memory_mb()
     accumulate_seconds = 0.0
     for predictions, labels in random_batches(rng, templates, args.num_videos):
-        start = time.perf_counter()
+        start = time.process_time()
         metrics.accumulate(predictions, labels)
-        accumulate_seconds += time.perf_counter() - start
+        accumulate_seconds += time.process_time() - start
     accumulate_memory = peak_memory_mb() - memory_before
-    start = time.perf_counter()
+    start = time.process_time()
     result = metrics.result()
-    result_seconds = time.perf_counter() - start
+    result_seconds = time.process_time() - start
     result_memory = peak_memory_mb() - memory_before
 
-    print(f"accumulate: {accumulate_seconds:.1f} s ({args.num_videos / accumulate_seconds:,.0f} videos/s)")
-    print(f"result: {result_seconds:.1f} s")
+    print(f"accumulate: {accumulate_seconds:.1f} CPU s ({args.num_videos / accumulate_seconds:,.0f} videos/s)")
+    print(f"result: {result_seconds:.1f} CPU s")
     print(f"peak memory growth: {accumulate_memory:.0f} MB in accumulate, {result_memory:.0f} MB in result")
     print(", ".join(f"{name} {value:.6g}" for name, value in result.items()))
 
 
 def measure_gain(args, predictions, labels):
-    """Prints the time of the plain Python metrics over that of `EvaluationMetrics` for one batch."""
+    """Prints the CPU time of the plain Python metrics over that of `EvaluationMetrics` for one batch."""
     lists = predictions.tolist(), labels.tolist()
-    start = time.perf_counter()
+    start = time.process_time()
     expected = plain_python_metrics.evaluate(*lists, args.top_k)
-    plain_seconds = time.perf_counter() - start
-    start = time.perf_counter()
+    plain_seconds = time.process_time() - start
+    start = time.process_time()
     metrics = EvaluationMetrics(args.num_classes, args.top_k)
     metrics.accumulate(predictions, labels)
-    accumulate_seconds = time.perf_counter() - start
+    accumulate_seconds = time.process_time() - start
     result = metrics.result()
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     assert all(abs(result[name] - value) < 1e-9 for name, value in expected.items()), (result, expected)
     print(
-        f"plain Python, one batch of {len(predictions)}: {plain_seconds:.2f} s, "
+        f"plain Python, one batch of {len(predictions)}: {plain_seconds:.2f} CPU s, "
         f"{plain_seconds / seconds:.0f} times accumulate and result, "
         f"{plain_seconds / accumulate_seconds:.0f} times accumulate alone"
     )

@@ -5,6 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.records import frame_record, make_videos, real_files, video_record, write_records, write_videos
 from yt8m_distill.data.errors import DataError
@@ -160,14 +161,26 @@ def test_wrong_size_of_means_beside_frames(tmp_path):
     assert_suggests(message, {"mean_rgb": 8, "mean_audio": 4})
 
 
-def test_records_without_any_feature_suggest_none(tmp_path):
-    no_feature = video_record({}, labels=(1,))
-    of_floats = b"\x12\x17\n\x15\n\x03rgb\x12\x0e\n\x0c\x12\n\n\x08" + bytes(8)  # a feature list of float vectors
-    for number, (record, schema) in enumerate(
-        [(no_feature, VIDEO_SCHEMA), (no_feature, FRAME_SCHEMA), (of_floats, FRAME_SCHEMA), (b"", VIDEO_SCHEMA)]
-    ):
-        message = failure_of([write_records(tmp_path / f"shard{number}", [record])], schema)
-        assert message.endswith("The record holds no feature that would fit.")
+@pytest.mark.parametrize("schema", [VIDEO_SCHEMA, FRAME_SCHEMA], ids=["video", "frames"])
+@pytest.mark.parametrize("record", [video_record({}, labels=(1,)), b""], ids=["labels", "nothing"])
+def test_a_record_without_features_suggests_none(tmp_path, record, schema):
+    path = write_records(tmp_path / "shard", [record])
+    name = schema.feature_names[0]
+    assert (
+        failure_of([path], schema)
+        == f"{path}: has no feature {name!r}. The record holds no feature that would fit."
+    )
+
+
+def test_frames_that_are_floats(tmp_path):
+    vector = tf.train.Feature(float_list=tf.train.FloatList(value=[0.5] * 8))
+    record = tf.train.SequenceExample()
+    record.feature_lists.feature_list["rgb"].feature.append(vector)
+    path = write_records(tmp_path / "shard", [record.SerializeToString()])
+    assert failure_of([path], FRAME_SCHEMA) == (
+        f"{path}: feature 'rgb' has 0 bytes a frame, but feature_sizes says 8. "
+        "The record holds no feature that would fit."
+    )
 
 
 def test_empty_files(tmp_path):

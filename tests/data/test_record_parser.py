@@ -15,6 +15,7 @@ from yt8m_distill.data.schema import RecordSchema
 
 FRAME_SCHEMA = RecordSchema(("rgb", "audio"), (8, 4), frame_features=True, num_classes=10, max_frames=20)
 VIDEO_SCHEMA = RecordSchema(("mean_rgb", "mean_audio"), (8, 4), num_classes=10)
+MIDDLE = FrameSampler("middle", 5, max_frames=20)
 MEANS = {"mean_rgb": np.arange(8) / 7, "mean_audio": -np.arange(4) / 3}
 
 
@@ -102,20 +103,20 @@ def test_a_video_longer_than_max_frames_keeps_its_first_ones():
 
 def test_a_longer_video_is_sampled_as_one_of_max_frames():
     content = features(33)
-    parsed = parse([frame_record(content)], sampler=FrameSampler("last", 3, max_frames=20))
-    np.testing.assert_array_equal(parsed["sampled_frames"][0, :, :8], content["rgb"][17:20])
+    parsed = parse([frame_record(content)], sampler=MIDDLE)
+    np.testing.assert_array_equal(parsed["sampled_frames"][0, :, :8], content["rgb"][7:12])
 
 
 def test_a_batch_of_videos_without_frames():
-    for sampler in (None, FrameSampler("uniform", 6, max_frames=20)):
+    for sampler in (None, MIDDLE):
         parsed = parse([frame_record(features(0)), frame_record(features(0))], sampler=sampler)
         frames, num_frames = [value for name, value in parsed.items() if name.endswith("frames")]
-        assert frames.shape == (2, 6 if sampler else 20, 12)
+        assert frames.shape == (2, 5 if sampler else 20, 12)
         assert not frames.any()
         assert num_frames.tolist() == [0, 0]
 
 
-@pytest.mark.parametrize("sampler", [None, FrameSampler("middle", 4, max_frames=20)], ids=["all", "sampled"])
+@pytest.mark.parametrize("sampler", [None, MIDDLE], ids=["all", "sampled"])
 @pytest.mark.parametrize("frames_per_entry", [3, 12, 100])
 def test_several_frames_in_an_entry_are_the_same_as_one(frames_per_entry, sampler):
     contents = [features(12), features(1), features(0)]
@@ -175,22 +176,22 @@ def test_decodes_the_frames_that_the_sampler_names(method, budget):
 def test_a_random_draw_depends_on_the_video_and_the_seed_alone():
     videos = make_videos(FRAME_SCHEMA, 8, num_frames=20)
     records = [record_of(video, FRAME_SCHEMA) for video in videos]
-    sampler = FrameSampler("random", 4, max_frames=20)
+    sampler = FrameSampler("random", 5, max_frames=20)
 
-    def draws(records, sampling_seed=0):
+    def draws(records, sampling_seed=77):
         return parse(records, sampler=sampler, sampling_seed=sampling_seed)["sampled_frames"]
 
     together = draws(records)
     np.testing.assert_array_equal(draws(records[::-1])[::-1], together)
     np.testing.assert_array_equal(np.concatenate([draws([record]) for record in records[:3]]), together[:3])
-    # 4 of 20 frames: that two draws are equal happens once in 4845 times.
+    # 5 of 20 frames: two draws are equal once in 15,504 times.
     positions = [
         [int(np.flatnonzero((video.frames == frame).all(axis=1))[0]) for frame in drawn]
         for video, drawn in zip(videos, together)
     ]
     assert all(row == sorted(set(row)) for row in positions)
     assert len(set(map(tuple, positions))) == 8
-    assert (draws(records, sampling_seed=1) != together).any(axis=(1, 2)).all()
+    assert (draws(records, sampling_seed=78) != together).any(axis=(1, 2)).all()
 
 
 # Bad frame-level records: the message names the first of them.

@@ -117,12 +117,13 @@ def test_says_which_flags_make_no_model(tmp_path):
     [
         # Weights that the checkpoint does not hold.
         (LSTM, {"lstm_layers": 2}, "Found 3 Python objects that were not bound to checkpointed values"),
-        (LSTM, {"video_level_classifier_model": "LogisticModel"}, "Found 2 Python objects that were not bound"),
+        ({"video_level_classifier_model": "LogisticModel"}, LSTM, "Found 3 Python objects that were not bound"),
         # Weights of another shape.
         (LSTM, {"lstm_cells": 3}, "incompatible tensor with shape"),
         (LSTM, {"moe_num_mixtures": 3}, "incompatible tensor with shape"),
         # More weights than the model has: the upper LSTM layer would be forgotten in silence.
-        ({"lstm_layers": 2}, LSTM, "holds 6 weights of an encoder; this one has 3"),
+        ({"lstm_layers": 2}, LSTM, "it holds 6 weights of the encoder; this one has 3."),
+        (LSTM, {"video_level_classifier_model": "LogisticModel"}, "it holds 3 weights of the classifier; this one has 2."),
     ],
 )
 def test_says_that_a_checkpoint_belongs_to_another_model(tmp_path, saved, other, reason):

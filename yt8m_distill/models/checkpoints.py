@@ -24,7 +24,10 @@ def checkpoint_path(train_dir: str, which: str = "latest") -> str:
 
     Raises:
       FileNotFoundError: there is none yet.
+      ValueError: another `which`.
     """
+    if which not in ("latest", "best"):
+        raise ValueError(f"which must be 'latest' or 'best'. Received: {which!r}.")
     directory = os.path.join(train_dir, BEST_DIR) if which == "best" else train_dir
     path = tf.train.latest_checkpoint(directory)
     if path is None:
@@ -63,11 +66,26 @@ def load_model(train_dir: str, which: str = "latest") -> VideoClassifier:
 def restore_weights(model: VideoClassifier, path: str) -> None:
     """Fills a model's weights from a checkpoint.
 
+    Args:
+      model: built model.
+      path: prefix of a checkpoint that was saved from `tf.train.Checkpoint(model=model, ...)`.
+
     Raises:
-      ValueError: the checkpoint lacks a weight, or holds it in another shape.
+      ValueError: the checkpoint lacks a weight, holds it in another shape, or holds more than this model has.
     """
-    status = tf.train.Checkpoint(model=model).restore(path)
+    subject = f"{path}: does not hold the weights of this {model.name}"
+    for part in ("encoder", "classifier"):
+        num_stored, num_own = _num_stored_weights(path, part), len(getattr(model, part).weights)
+        if num_stored > num_own:  # restoring would ignore the others, such as a third LSTM layer
+            raise ValueError(f"{subject}: it holds {num_stored} weights of the {part}; this one has {num_own}.")
     try:
+        status = tf.train.Checkpoint(model=model).restore(path)
         status.assert_existing_objects_matched().expect_partial()
     except (AssertionError, ValueError) as error:
-        raise ValueError(f"{path}: does not hold the weights of this {model.name}: {error}") from error
+        # TensorFlow's message goes on with the values of weights.
+        raise ValueError(f"{subject}: {str(error).split('. ')[0]}.") from error
+
+
+def _num_stored_weights(path, part):
+    names = [name for name, _ in tf.train.list_variables(path)]
+    return sum(name.startswith(f"model/{part}/") and ".OPTIMIZER_SLOT" not in name for name in names)

@@ -133,6 +133,8 @@ class ModelConfig:
             hyperparameters["video_level_classifier_model"] = ZOO[self.model].classifier
         _check_hyperparameters(hyperparameters)
         object.__setattr__(self, "hyperparameters", hyperparameters)
+        _check_whole_number("num_classes", self.num_classes)
+        _check_whole_number("max_frames", self.max_frames)
         if self.sampler and not self.frame_level:
             raise ValueError(
                 f"{self.model} reads mean features and cannot have a frame budget. Leave it out."
@@ -251,9 +253,14 @@ def _check_hyperparameters(hyperparameters):
         raise ValueError(
             f"video_level_classifier_model must be one of {', '.join(CLASSIFIERS)}. Received: {classifier!r}."
         )
-    if not 0 <= hyperparameters["dropout_rate"] < 1:
-        raise ValueError(f"dropout_rate must be in [0, 1). Received: {hyperparameters['dropout_rate']}.")
+    dropout_rate = hyperparameters["dropout_rate"]
+    if not isinstance(dropout_rate, (int, float)) or not 0 <= dropout_rate < 1:
+        raise ValueError(f"dropout_rate must be in [0, 1). Received: {dropout_rate!r}.")
     for name in ("moe_num_mixtures", "lstm_cells", "lstm_layers", "num_blocks", "block_length"):
-        value = hyperparameters.get(name)
-        if value is not None and (not isinstance(value, int) or value < 1):
-            raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r}.")
+        if hyperparameters.get(name) is not None:
+            _check_whole_number(name, hyperparameters[name])
+
+
+def _check_whole_number(name, value):
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r}.")

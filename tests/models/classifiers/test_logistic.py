@@ -30,3 +30,9 @@ def test_penalty_is_half_of_1e8th_of_the_squared_weights_without_the_bias():
     layer.set_weights([np.full((4, 3), 2, np.float32), np.full(3, 100, np.float32)])
     (penalty,) = layer.losses
     assert math.isclose(penalty, 1e-8 / 2 * 12 * 2**2, rel_tol=1e-6)
+
+
+def test_counts_the_products_of_its_kernel():
+    layer = Logistic(3)
+    layer(ENCODING)
+    assert layer.macs() == 4 * 3

@@ -68,3 +68,9 @@ def test_penalty_covers_both_kernels_and_no_bias():
     layer.gates.set_weights([np.full((WIDTH, 9), 2)])
     layer.experts.set_weights([np.full((WIDTH, 6), 3), np.full(6, 100)])
     assert math.isclose(sum(layer.losses), 1e-8 / 2 * (36 * 2**2 + 24 * 3**2), rel_tol=1e-6)
+
+
+def test_counts_the_products_of_gates_and_experts():
+    layer = MixtureOfExperts(3)
+    layer(ENCODING)
+    assert layer.macs() == WIDTH * 3 * (3 + 2)

@@ -62,6 +62,16 @@ def test_blocks_share_their_weights_and_start_from_zero():
     np.testing.assert_array_equal(states[:, :5], states[:, 5:])
 
 
+def test_counts_the_products_of_every_frame_and_block():
+    """By the published sizes a frame takes 17,301,504 and a block 29,360,128; here the same sums for 2 cells."""
+    layer = HierarchicalLstm(3, CELLS)
+    layer(FEATURES, NUM_FRAMES)
+    of_frame = 4 * CELLS * (WIDTH + CELLS) + 4 * CELLS * (CELLS + CELLS)
+    of_block = 4 * CELLS * (4 * CELLS + CELLS) + 4 * CELLS * (CELLS + CELLS)
+    assert layer.macs(10) == 10 * of_frame + 4 * of_block
+    assert (4 * 1024 * (1152 + 1024 + 2048), 4 * 1024 * (4096 + 1024 + 2048)) == (17_301_504, 29_360_128)
+
+
 def test_rejects_an_unknown_state():
     with pytest.raises(ValueError, match=r"lstm_state must be 'all' or 'hidden'. Received: 'both'"):
         HierarchicalLstm(5, CELLS, lstm_state="both")

@@ -48,3 +48,9 @@ def test_a_sequence_of_length_0_is_read_for_one_step(features):
 def test_zero_without_frames_clears_only_videos_without_frames():
     encoding = np.array([[1.0, -2.0], [3.0, 4.0]], np.float32)
     np.testing.assert_array_equal(zero_without_frames(encoding, np.array([0, 7])), [[0, 0], [3, 4]])
+
+
+def test_counts_the_products_of_every_step(features):
+    layer = StackedLstm(CELLS, 2)
+    layer(features, LENGTHS)
+    assert layer.macs(10) == 10 * (4 * CELLS * (WIDTH + CELLS) + 4 * CELLS * (CELLS + CELLS))

@@ -1,0 +1,165 @@
+"""Which teachers and students the Distiller accepts, and what it does about differences."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.distillation.small_models import BUDGET, DATA, INPUTS, make_model, make_pair
+from yt8m_distill.distillation import DistillationConfig, Distiller, warm_start
+from yt8m_distill.stack import keras
+
+
+# ---- features, classes, states
+
+
+@pytest.mark.parametrize(
+    "of_student, message",
+    [
+        ({"feature_names": ("rgb", "sound")}, "agree on feature_names. Received: teacher .*'audio'.*, student .*'sound'"),
+        ({"feature_sizes": (2, 3)}, r"agree on feature_sizes. Received: teacher \(3, 2\), student \(2, 3\)"),
+        ({"num_classes": 6}, "agree on num_classes. Received: teacher 4, student 6"),
+        ({"max_frames": 20}, "agree on max_frames. Received: teacher 12, student 20"),
+    ],
+    ids=str,
+)
+def test_models_of_different_data_are_refused(of_student, message):
+    with pytest.raises(ValueError, match=message):
+        Distiller(make_model(1), make_model(2, **BUDGET, **of_student), DistillationConfig())
+
+
+def test_a_video_level_teacher_of_a_frame_level_student_is_refused():
+    with pytest.raises(ValueError, match="agree on frame_level"):
+        Distiller(make_model(1, "MoeModel"), make_model(2, **BUDGET), DistillationConfig(losses=("pred",)))
+
+
+def test_video_level_models_can_be_distilled():
+    teacher, student = make_model(1, "MoeModel"), make_model(2, "MoeModel", moe_num_mixtures=1)
+    distiller = Distiller(teacher, student, DistillationConfig(losses=("pred", "ce")))
+    logs = distiller_logs(distiller, ({"features": tf.ones([3, 5])}, DATA[1][:3]))
+    assert logs["pred_loss"] > 0
+
+
+def distiller_logs(distiller, data=DATA):
+    distiller.compile(keras.optimizers.SGD(0.0))
+    return distiller.test_step(data)
+
+
+@pytest.mark.parametrize(
+    "teacher, student, alignment, message",
+    [
+        ("FrameLevelLogisticModel", "FrameLevelLogisticModel", "frame", "cannot match frame states: the teacher has none"),
+        ("LstmModel", "FrameLevelLogisticModel", "frame", "cannot match frame states: the student has none"),
+        ("LstmModel", "LstmModel", "block", "cannot match block states: the teacher has none"),
+        ("HierarchicalLstmModel", "LstmModel", "both", "cannot match block states: the student has none"),
+    ],
+)
+def test_intermediate_matching_needs_states(teacher, student, alignment, message):
+    config = DistillationConfig(losses=("int", "ce"), intermediate_alignment=alignment)
+    with pytest.raises(ValueError, match=message):
+        Distiller(make_model(1, teacher), make_model(2, student, **BUDGET), config)
+
+
+def test_intermediate_matching_needs_states_of_one_width():
+    with pytest.raises(ValueError, match=r"frame states of one width. Received: teacher, student = \(2, 3\)"):
+        Distiller(make_model(1), make_model(2, lstm_cells=3, **BUDGET), DistillationConfig(losses=("int", "ce")))
+
+
+def test_intermediate_matching_needs_a_teacher_without_a_budget():
+    teacher = make_model(1, num_sampled_frames=6, num_blocks=3)
+    with pytest.raises(ValueError, match="needs a teacher that reads all frames"):
+        Distiller(teacher, make_model(2, **BUDGET), DistillationConfig(losses=("int", "ce")))
+    Distiller(teacher, make_model(2, **BUDGET), DistillationConfig(losses=("rep", "ce")))
+
+
+def test_a_flat_student_may_learn_frame_states_of_a_hierarchical_teacher():
+    config = DistillationConfig(losses=("int", "ce"))
+    assert distiller_logs(Distiller(make_model(1), make_model(2, "LstmModel", **BUDGET), config))["int_loss"] > 0
+
+
+# ---- encodings of different widths
+
+
+def make_unequal_pair():
+    return make_model(1, lstm_cells=3), make_model(2, lstm_cells=2, **BUDGET)
+
+
+def test_encodings_of_different_widths_need_a_projection():
+    with pytest.raises(ValueError, match=r"teacher 6, student 4. Use --project_encoding"):
+        Distiller(*make_unequal_pair(), DistillationConfig())
+    assert Distiller(*make_unequal_pair(), DistillationConfig(losses=("pred", "ce"))).projection is None
+
+
+def test_encodings_of_one_width_are_not_projected():
+    assert Distiller(*make_pair(), DistillationConfig(project_encoding=True)).projection is None
+
+
+def test_the_projection_is_a_linear_map_that_learns_with_the_student():
+    teacher, student = make_unequal_pair()
+    distiller = Distiller(teacher, student, DistillationConfig(losses=("rep", "ce"), project_encoding=True))
+    kernel, bias = distiller.projection.get_weights()
+    assert kernel.shape == (4, 6)
+    projected = student(INPUTS)["encoding"].numpy() @ kernel + bias
+    expected = np.sum((teacher(INPUTS)["encoding"] - projected) ** 2) / len(projected)
+    distiller.compile(keras.optimizers.SGD(0.1))
+    losses = [float(distiller.train_step(DATA)["rep_loss"]) for _ in range(3)]
+    np.testing.assert_allclose(losses[0], expected, rtol=1e-4)
+    assert losses[2] < losses[0]
+    assert (distiller.projection.get_weights()[0] != kernel).any()
+    assert not any("projection" in variable.name for variable in student.variables)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_the_projection_works_in_mixed_precision(policy):
+    keras.mixed_precision.set_global_policy(policy)
+    try:
+        distiller = Distiller(*make_unequal_pair(), DistillationConfig(losses=("rep", "ce"), project_encoding=True))
+        logs = distiller_logs(distiller)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert logs["rep_loss"].dtype == tf.float32 and np.isfinite(logs["loss"])
+
+
+# ---- the student's classifier
+
+
+def test_a_classifier_that_no_loss_trains_must_fit_the_teachers():
+    config = DistillationConfig(losses=("rep",), project_encoding=True)
+    with pytest.raises(ValueError, match="student's classifier needs the teacher's weights, but the shapes differ"):
+        Distiller(*make_unequal_pair(), config)
+
+
+def test_sharing_a_classifier_must_be_both_asked_for_and_built():
+    teacher, student = make_pair()
+    with pytest.raises(ValueError, match="share_classifier=True, but .* two classifiers"):
+        Distiller(teacher, student, DistillationConfig("parallel", ("rep",), share_classifier=True))
+    sharing = student.model_config.build(teacher.classifier)
+    for scheme in ("serial", "parallel"):
+        with pytest.raises(ValueError, match="share_classifier=False, but .* one classifier"):
+            Distiller(teacher, sharing, DistillationConfig(scheme, ("rep", "ce")))
+
+
+# ---- a student that starts from its teacher
+
+
+@pytest.mark.parametrize("of_student", [{"num_blocks": 2}, {"num_blocks": None, "block_length": 4}, {"every_n": 2}], ids=str)
+def test_warm_start_copies_weights_over_other_blocks_and_budgets(of_student):
+    budget = {} if "every_n" in of_student else BUDGET
+    teacher, student = make_model(1), make_model(2, **budget, **of_student)
+    warm_start(student, teacher)
+    for copied, original in zip(student.get_weights(), teacher.get_weights()):
+        np.testing.assert_array_equal(copied, original)
+    assert not any(copied is original for copied, original in zip(student.weights, teacher.weights))
+
+
+@pytest.mark.parametrize(
+    "name, of_student",
+    [("HierarchicalLstmModel", {"lstm_cells": 3}), ("HierarchicalLstmModel", {"num_classes": 5}), ("LstmModel", {})],
+    ids=str,
+)
+def test_warm_start_refuses_other_shapes(name, of_student):
+    student = make_model(2, name, **BUDGET, **of_student)
+    before = student.get_weights()
+    with pytest.raises(ValueError, match="starts from its teacher needs the teacher's weights, but the shapes differ"):
+        warm_start(student, make_model(1))
+    for after, value in zip(student.get_weights(), before):
+        np.testing.assert_array_equal(after, value)

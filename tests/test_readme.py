@@ -1,0 +1,71 @@
+"""Runs every command of the README, on records of a few videos and with models of a few cells."""
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.records import make_videos, write_videos
+from yt8m_distill.data import RecordSchema
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+# These build environments or run this very suite: .ci/run runs them, on both stacks.
+RUN_BY_CI = ("make ", "pip install", "python -m venv")
+# The commands are for the real dataset; their last flags shrink them here.
+SMALLER = {
+    "train.py": ["--num_epochs=1", "--batch_size=4"],
+    "HierarchicalLstmModel": ["--lstm_cells=2", "--lstm_layers=1"],
+    "LstmModel": ["--lstm_cells=2"],
+    "finetune": ["--finetune_epochs=1"],
+}
+
+
+def code_blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands():
+    lines = "\n".join(code_blocks("bash")).replace("\\\n", " ").splitlines()
+    return [shlex.split(line, comments=True) for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory):
+    """A directory with the README's data under the README's names."""
+    root = tmp_path_factory.mktemp("readme")
+    schemas = {
+        "yt8m/frame": RecordSchema(("rgb", "audio"), (1024, 128), frame_features=True),
+        "yt8m/video": RecordSchema(("mean_rgb", "mean_audio"), (1024, 128)),
+        "audioset": RecordSchema(("audio_embedding",), (128,), frame_features=True, num_classes=527, max_frames=10),
+    }
+    for folder, schema in schemas.items():
+        (root / folder).mkdir(parents=True)
+        for prefix in ("train", "validate", "test"):
+            write_videos(root / folder, make_videos(schema, 4), schema, prefix=prefix)
+    return root
+
+
+def test_every_command_of_the_readme_runs(dataset, monkeypatch, capsys):
+    monkeypatch.chdir(dataset)
+    ran = []
+    for command in commands():
+        if " ".join(command).startswith(RUN_BY_CI):
+            continue
+        assert command[0] == "python", command
+        program = command[1]
+        module = importlib.import_module("yt8m_distill.cli." + program.removesuffix(".py"))
+        smaller = [flag for word, flags in SMALLER.items() if any(word in part for part in command) for flag in flags]
+        status = module.main(command[1:] + smaller)
+        assert status == 0, (command, capsys.readouterr().err)
+        ran.append(program)
+    assert set(ran) == {"train.py", "eval.py", "inference.py", "export_model.py"}
+    assert Path("submission.csv").read_text() == Path("again.csv").read_text()
+
+
+def test_the_python_example_runs():
+    (example,) = code_blocks("python")
+    frames = np.random.default_rng(0).integers(0, 256, (2, 300, 1152), dtype=np.uint8)
+    exec(example, {"frames": frames, "num_frames": np.array([170, 3], np.int32)})
