@@ -84,8 +84,7 @@ def record_of(video, schema, **options) -> bytes:
     ends = np.cumsum(schema.feature_sizes)
     values = video.frames if schema.frame_features else video.means
     features = {
-        name: values[..., end - size : end]
-        for name, size, end in zip(schema.feature_names, schema.feature_sizes, ends)
+        name: values[..., end - size : end] for name, size, end in zip(schema.feature_names, schema.feature_sizes, ends)
     }
     return frame_record(features, **options) if schema.frame_features else video_record(features, **options)
 

@@ -60,9 +60,7 @@ def indices_by_definition(method, num_frames, size):
         "last": everything[num_frames - size :],
         "first_middle_last": everything
         if num_frames <= size
-        else everything[:third]
-        + everything[middle_start : middle_start + middle]
-        + everything[num_frames - last :],
+        else everything[:third] + everything[middle_start : middle_start + middle] + everything[num_frames - last :],
     }[method]
 
 

@@ -145,9 +145,7 @@ def test_workers_share_the_records(video_files, tmp_path, num_workers, num_files
 
 
 def test_workers_share_other_files_in_another_epoch(video_files):
-    epochs = [
-        frozenset(training_ids(video_files, epoch=epoch, num_workers=2, worker_index=0)) for epoch in range(3)
-    ]
+    epochs = [frozenset(training_ids(video_files, epoch=epoch, num_workers=2, worker_index=0)) for epoch in range(3)]
     assert len(set(epochs)) > 1
 
 
@@ -197,10 +195,12 @@ def test_training_draws_other_frames_in_another_epoch(tmp_path):
 
 # Errors.
 
+MEANS = {"mean_rgb": np.zeros(8), "mean_audio": np.zeros(4)}
 
-def failure_of(files, schema, batch_size=4):
-    with pytest.raises(DataError) as error, readable_errors(files, schema):
-        for _ in evaluation_dataset(files, schema, batch_size):
+
+def failure_of(files):
+    with pytest.raises(DataError) as error, readable_errors(files, VIDEO_SCHEMA):
+        for _ in evaluation_dataset(files, VIDEO_SCHEMA, batch_size=4):
             pass
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -208,44 +208,35 @@ def failure_of(files, schema, batch_size=4):
 
 @pytest.fixture
 def shards(tmp_path):
-    """Two frame-level shards of five videos."""
-    return write_videos(tmp_path, make_videos(FRAME_SCHEMA, 10, num_frames=6), FRAME_SCHEMA, num_shards=2)
-
-
-FRAMES = {"rgb": np.ones((3, 8), np.uint8), "audio": np.ones((3, 4), np.uint8)}
+    """Two shards of five videos."""
+    return write_videos(tmp_path, VIDEOS[:10], VIDEO_SCHEMA, num_shards=2)
 
 
 @pytest.mark.parametrize(
     "bad, message",
     [
         (
-            frame_record(FRAMES, "Xy_-", labels=(10,)),
+            video_record(MEANS, "Xy_-", labels=(10,)),
             "video 'Xy_-' in {} record 2: a label is outside [0, num_classes=10)",
         ),
         (
-            frame_record({"rgb": FRAMES["rgb"]}),
-            "{} record 2: has no feature 'audio'. The record would fit --feature_names=rgb --feature_sizes=8.",
+            video_record({**MEANS, "mean_rgb": []}),
+            "{} record 2: has no feature 'mean_rgb'. "
+            "The record would fit --feature_names=mean_audio --feature_sizes=4.",
         ),
         (b"\xff garbage", "{} record 2: is neither a tf.train.Example nor a tf.train.SequenceExample."),
     ],
     ids=["label", "missing feature", "garbage"],
 )
 def test_a_bad_record_is_named(tmp_path, bad, message):
-    good = frame_record(FRAMES, "good")
+    good = video_record(MEANS, "good")
     files = [write_records(tmp_path / "a", [good] * 3), write_records(tmp_path / "b", [good, good, bad])]
-    assert failure_of(files, FRAME_SCHEMA) == message.format(files[1])
+    assert failure_of(files) == message.format(files[1])
 
 
-def test_a_bad_video_level_record_is_named(tmp_path):
-    good = {"mean_rgb": np.zeros(8), "mean_audio": np.zeros(4)}
-    bad = {**good, "mean_audio": np.zeros(3)}
-    path = write_records(tmp_path / "a", [video_record(good), video_record(bad)])
-    message = failure_of([path], VIDEO_SCHEMA)
-    assert message.startswith(f"{path} record 1: feature 'mean_audio' has 3 values, but feature_sizes says 4. ")
-
-
-def test_a_bad_record_met_in_a_graph_is_named(shards, tmp_path):
-    files = [*shards, write_records(tmp_path / "z", [frame_record(FRAMES, "bad", labels=(77,))])]
+def test_a_bad_record_met_in_a_graph_is_named(tmp_path, frame_files):
+    uneven = {"rgb": np.ones((3, 8), np.uint8), "audio": np.ones((2, 4), np.uint8)}
+    files = [*frame_files, write_records(tmp_path / "uneven", [frame_record(uneven, "bad")])]
     dataset = training_dataset(files, FRAME_SCHEMA, batch_size=4)
 
     @tf.function
@@ -257,13 +248,14 @@ def test_a_bad_record_met_in_a_graph_is_named(shards, tmp_path):
 
     with pytest.raises(DataError) as error, readable_errors(files, FRAME_SCHEMA):
         count_videos()
-    assert str(error.value) == f"video 'bad' in {files[2]} record 0: a label is outside [0, num_classes=10)"
+    problem = "features 'rgb' and 'audio' have different numbers of frames"
+    assert str(error.value) == f"video 'bad' in {files[-1]} record 0: {problem}"
 
 
 def test_a_truncated_shard_is_named(shards):
     path = pathlib.Path(shards[1])
     path.write_bytes(path.read_bytes()[:-30])
-    assert failure_of(shards, FRAME_SCHEMA).startswith(f"{path}: truncated or damaged in record 4 (")
+    assert failure_of(shards).startswith(f"{path}: truncated or damaged in record 4 (")
 
 
 def test_a_flipped_bit_is_found(shards):
@@ -271,21 +263,20 @@ def test_a_flipped_bit_is_found(shards):
     content = bytearray(path.read_bytes())
     content[-40] ^= 4
     path.write_bytes(content)
-    message = failure_of(shards, FRAME_SCHEMA)
-    assert message == f"{path}: record 4 fails its checksum. Download the file again or remove it."
+    assert failure_of(shards) == f"{path}: record 4 fails its checksum. Download the file again or remove it."
 
 
 def test_a_missing_file_is_named(shards):
     pathlib.Path(shards[1]).unlink()
-    assert failure_of(shards, FRAME_SCHEMA).startswith(f"{shards[1]}: cannot be read: ")
+    assert failure_of(shards).startswith(f"{shards[1]}: cannot be read: ")
 
 
 def test_errors_that_have_another_cause_stay_as_they_are(shards):
-    with pytest.raises(tf.errors.InvalidArgumentError), readable_errors(shards, FRAME_SCHEMA):
+    with pytest.raises(tf.errors.InvalidArgumentError), readable_errors(shards, VIDEO_SCHEMA):
         tf.reshape(tf.range(3), [2, 2])
-    with pytest.raises(KeyError), readable_errors(shards, FRAME_SCHEMA):
+    with pytest.raises(KeyError), readable_errors(shards, VIDEO_SCHEMA):
         {}["a"]
-    with readable_errors(shards, FRAME_SCHEMA):
+    with readable_errors(shards, VIDEO_SCHEMA):
         pass
 
 

@@ -137,9 +137,7 @@ def test_ragged_frames(tmp_path):
 def test_video_level_record_read_as_frame_level(tmp_path):
     path = write_records(tmp_path / "shard", [video_record(MEANS)])
     message = failure_of([path], FRAME_SCHEMA)
-    assert message.startswith(
-        f"{path}: has no feature 'rgb'. The record is video-level: leave out --frame_features. "
-    )
+    assert message.startswith(f"{path}: has no feature 'rgb'. The record is video-level: leave out --frame_features. ")
     assert_suggests(message, {"mean_rgb": 8, "mean_audio": 4})
 
 
@@ -148,9 +146,7 @@ def test_video_level_record_read_as_frame_level(tmp_path):
 def test_frame_level_record_read_as_video_level(tmp_path, context, names):
     path = write_records(tmp_path / "shard", [frame_record(FRAMES, means=context)])
     message = failure_of([path], dataclasses.replace(VIDEO_SCHEMA, feature_names=names))
-    assert message.startswith(
-        f"{path}: has no feature '{names[0]}'. The record is frame-level: add --frame_features. "
-    )
+    assert message.startswith(f"{path}: has no feature '{names[0]}'. The record is frame-level: add --frame_features. ")
     assert_suggests(message, {"rgb": 8, "audio": 4})
 
 
@@ -166,10 +162,7 @@ def test_wrong_size_of_means_beside_frames(tmp_path):
 def test_a_record_without_features_suggests_none(tmp_path, record, schema):
     path = write_records(tmp_path / "shard", [record])
     name = schema.feature_names[0]
-    assert (
-        failure_of([path], schema)
-        == f"{path}: has no feature {name!r}. The record holds no feature that would fit."
-    )
+    assert failure_of([path], schema) == f"{path}: has no feature {name!r}. The record holds no feature that would fit."
 
 
 def test_frames_that_are_floats(tmp_path):
@@ -185,10 +178,7 @@ def test_frames_that_are_floats(tmp_path):
 
 def test_empty_files(tmp_path):
     files = [write_records(tmp_path / name, []) for name in ("a", "b")]
-    assert (
-        failure_of(files, FRAME_SCHEMA)
-        == f"The 2 input file(s) hold no record: {files[0]} and the rest are empty."
-    )
+    assert failure_of(files, FRAME_SCHEMA) == f"The 2 input file(s) hold no record: {files[0]} and the rest are empty."
 
 
 def test_a_file_that_is_no_tfrecord(tmp_path):
@@ -246,9 +236,7 @@ def flip_bit(path, position):
 @pytest.fixture
 def shards(tmp_path):
     """Three shards of four records of the same size."""
-    videos = [
-        dataclasses.replace(video, labels=(3,)) for video in make_videos(FRAME_SCHEMA, 12, num_frames=5)
-    ]
+    videos = [dataclasses.replace(video, labels=(3,)) for video in make_videos(FRAME_SCHEMA, 12, num_frames=5)]
     return [pathlib.Path(path) for path in write_videos(tmp_path, videos, FRAME_SCHEMA, num_shards=3)]
 
 

@@ -55,9 +55,7 @@ class FrameSampler:
 
     def __post_init__(self):
         if self.method not in METHODS:
-            raise ValueError(
-                f"frame_sampling must be one of {', '.join(METHODS)}. Received: {self.method!r}."
-            )
+            raise ValueError(f"frame_sampling must be one of {', '.join(METHODS)}. Received: {self.method!r}.")
         budgets = {
             "num_sampled_frames": self.num_sampled_frames,
             "frame_percent": self.frame_percent,
@@ -72,9 +70,7 @@ class FrameSampler:
         ((name, value),) = given.items()
         highest = 100 if name == "frame_percent" else self.max_frames
         if not 0 < value <= highest or (name != "frame_percent" and value != int(value)):
-            kind = (
-                "a number in (0, 100]" if name == "frame_percent" else f"a whole number from 1 to {highest}"
-            )
+            kind = "a number in (0, 100]" if name == "frame_percent" else f"a whole number from 1 to {highest}"
             raise ValueError(f"{name} must be {kind}. Received: {value}.")
         if self.method == "stride" and (self.spacing % 1 or self.max_frames % self.spacing):
             raise ValueError(
@@ -191,9 +187,7 @@ def _first_middle_last(slots, num_frames, num_sampled, xp):
     middle = (num_sampled - first + 1) // 2
     from_middle = slots - first + (num_frames - middle) // 2
     from_end = slots + num_frames - num_sampled
-    parts = xp.where(
-        slots < first, slots + 0 * num_frames, xp.where(slots < first + middle, from_middle, from_end)
-    )
+    parts = xp.where(slots < first, slots + 0 * num_frames, xp.where(slots < first + middle, from_middle, from_end))
     return xp.where(num_frames <= num_sampled, slots + 0 * num_frames, parts)
 
 
@@ -204,9 +198,7 @@ def _random(slots, num_frames, num_sampled, seed, max_frames, xp):
     rank = _hash((stream + positions * 0x1E3779B1) % _HASH_RANGE) + 0 * num_frames  # [..., max_frames]
     rank = xp.where(positions < num_frames, rank, xp.zeros_like(rank) + _HASH_RANGE)
     drawn = xp.argsort(rank * max_frames + positions, axis=-1)[..., : slots.shape[0]]
-    drawn = xp.where(
-        slots < num_sampled, xp.asarray(drawn, dtype=np.int64), xp.zeros_like(rank[..., :1]) + max_frames
-    )
+    drawn = xp.where(slots < num_sampled, xp.asarray(drawn, dtype=np.int64), xp.zeros_like(rank[..., :1]) + max_frames)
     return xp.sort(drawn, axis=-1)
 
 

@@ -14,6 +14,12 @@ from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
 
 _MIN_SHUFFLE_BUFFER = 1000
+_INPUT_ERRORS = (
+    tf.errors.InvalidArgumentError,
+    tf.errors.DataLossError,
+    tf.errors.NotFoundError,
+    UnicodeDecodeError,  # TensorFlow quotes a record that it cannot parse, and then cannot decode its own message
+)
 
 
 def training_dataset(
@@ -98,7 +104,7 @@ def readable_errors(files: list[str], schema: RecordSchema):
     """Turns what TensorFlow raises about the input into a `DataError` that names file, record and reason."""
     try:
         yield
-    except (tf.errors.InvalidArgumentError, tf.errors.DataLossError, tf.errors.NotFoundError) as error:
+    except _INPUT_ERRORS as error:
         message = bad_record_message(error) or locate_damage(files, schema)
         if message is None:
             raise

@@ -25,9 +25,7 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
         try:
             matches = tf.io.gfile.glob(glob)
         except tf.errors.OpError as error:
-            raise DataError(
-                f"Unable to list {purpose} files. data_pattern={glob!r}: {error.message}"
-            ) from error
+            raise DataError(f"Unable to list {purpose} files. data_pattern={glob!r}: {error.message}") from error
         if not matches:
             raise DataError(f"Unable to find {purpose} files. data_pattern={glob!r} matches no file.")
         files.update(matches)
@@ -135,11 +133,7 @@ def _check_record(place, record, schema):
     for name, size in zip(schema.feature_names, schema.feature_sizes):
         if name not in found:
             raise DataError(f"{place}: has no feature {name!r}. {_suggestion(vectors, frames, schema)}")
-        fits = (
-            found[name] == size
-            if not schema.frame_features
-            else all(n and n % size == 0 for n in found[name])
-        )
+        fits = found[name] == size if not schema.frame_features else all(n and n % size == 0 for n in found[name])
         if not fits:
             has = found[name] if not schema.frame_features else "/".join(map(str, sorted(found[name])))
             unit = "bytes a frame" if schema.frame_features else "values"

@@ -161,9 +161,7 @@ def _frame_reader(entries, num_entries, name, size, ids, source):
 
         def cut_from_joined():
             joined = tf.strings.reduce_join(entries, axis=1)[:, None]
-            return tf.strings.substr(
-                joined, tf.where(is_read, indices, 0) * size, tf.cast(is_read, tf.int64) * size
-            )
+            return tf.strings.substr(joined, tf.where(is_read, indices, 0) * size, tf.cast(is_read, tf.int64) * size)
 
         # A batch of videos without any frame has no entry to gather.
         can_gather = one_frame_an_entry & (tf.shape(entries)[1] > 0)

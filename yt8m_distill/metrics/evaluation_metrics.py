@@ -24,8 +24,8 @@ class EvaluationMetrics:
     - map: AP of every class' own entries in that pool, averaged over the classes that have labels. A class
       whose labels never made a `top_k` contributes 0. (So this is not the mAP of complete rankings.)
 
-    Memory: 7 bytes for each of `top_k` entries a video. For 1.1 million videos of 3862 classes at the default of
-    20, that is 154 MB, 0.3 GB while the storage grows, and 0.7 GB while `result()` runs, which takes seconds.
+    Memory: 7 bytes for each of `top_k` entries a video. For 1.1 million videos and the default of 20, that is
+    154 MB, 0.3 GB while the storage grows, and 0.7 GB while `result()` runs, which takes seconds.
 
     Args:
         num_classes: C, the size of the vocabulary, at least 2.
