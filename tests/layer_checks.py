@@ -16,9 +16,7 @@ _TRAINING_STEPS = 5
 _LENGTH_ARGUMENTS = ("num_frames", "lengths")
 
 
-def run_layer_test(
-    layer_class, config, *inputs, num_weights, is_classifier=False, needs_zero_padding=False, seed=0
-):
+def run_layer_test(layer_class, config, *inputs, num_weights, is_classifier=False, needs_zero_padding=False, seed=0):
     """Runs a layer through everything that this package asks of a layer.
 
     The main output of a layer is its `encoding` if it returns a dict, all of its outputs otherwise.

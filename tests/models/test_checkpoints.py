@@ -94,12 +94,12 @@ def test_says_that_there_is_no_checkpoint(tmp_path):
 
 
 def test_says_that_there_is_no_such_kind_of_checkpoint(tmp_path):
-    with pytest.raises(ValueError, match="which must be 'latest' or 'best'. Received: 'newest'"):
+    with pytest.raises(ValueError, match=r"which must be 'latest' or 'best'\. Received: 'newest'"):
         checkpoint_path(str(tmp_path), "newest")
 
 
 def test_says_that_there_are_no_flags(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Did you run train.py on the same --train_dir"):
+    with pytest.raises(FileNotFoundError, match=r"Did you run train\.py on the same --train_dir"):
         load_model(str(tmp_path))
 
 
@@ -123,7 +123,11 @@ def test_says_which_flags_make_no_model(tmp_path):
         (LSTM, {"moe_num_mixtures": 3}, "incompatible tensor with shape"),
         # More weights than the model has: the upper LSTM layer would be forgotten in silence.
         ({"lstm_layers": 2}, LSTM, "it holds 6 weights of the encoder; this one has 3."),
-        (LSTM, {"video_level_classifier_model": "LogisticModel"}, "it holds 3 weights of the classifier; this one has 2."),
+        (
+            LSTM,
+            {"video_level_classifier_model": "LogisticModel"},
+            "it holds 3 weights of the classifier; this one has 2.",
+        ),
     ],
 )
 def test_says_that_a_checkpoint_belongs_to_another_model(tmp_path, saved, other, reason):

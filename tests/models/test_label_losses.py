@@ -10,11 +10,11 @@ LABELS = np.array([[True, False, True], [False, False, False]])
 
 
 def test_the_names_are_the_originals():
-    assert LABEL_LOSSES == {
+    assert {
         "CrossEntropyLoss": cross_entropy_loss,
         "HingeLoss": hinge_loss,
         "SoftmaxLoss": softmax_loss,
-    }
+    } == LABEL_LOSSES
 
 
 def test_cross_entropy_sums_over_classes():

@@ -158,7 +158,5 @@ def test_minimize_descends_and_leaves_unreached_variables_alone():
 
 
 def test_a_loss_scaling_optimizer_takes_the_same_step_from_a_larger_loss():
-    optimizer = keras.mixed_precision.LossScaleOptimizer(
-        keras.optimizers.SGD(0.25), dynamic=False, initial_scale=64.0
-    )
+    optimizer = keras.mixed_precision.LossScaleOptimizer(keras.optimizers.SGD(0.25), dynamic=False, initial_scale=64.0)
     assert descend_once(optimizer) == (64 * 4.0, 2.0, 5.0)

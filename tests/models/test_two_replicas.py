@@ -47,10 +47,10 @@ def test_weights_take_the_same_steps(results, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_predictions_come_in_order(results, model):
-    (_, ids, ids_of_two), = of_one_and_two(results, model, "video_ids")
+    ((_, ids, ids_of_two),) = of_one_and_two(results, model, "video_ids")
     assert ids.tolist() == ids_of_two.tolist() == [f"video{number}".encode() for number in range(6)]
-    (_, labels, labels_of_two), = of_one_and_two(results, model, "labels")
+    ((_, labels, labels_of_two),) = of_one_and_two(results, model, "labels")
     np.testing.assert_array_equal(labels_of_two, labels)
-    (_, predictions, predictions_of_two), = of_one_and_two(results, model, "predictions")
+    ((_, predictions, predictions_of_two),) = of_one_and_two(results, model, "predictions")
     assert len(predictions) == 6
     np.testing.assert_allclose(predictions_of_two, predictions, rtol=1e-4)

@@ -10,8 +10,12 @@ from yt8m_distill.stack import keras
 
 FEATURES = ("rgb", "audio"), (5, 2)
 WIDTH, NUM_CLASSES, MAX_FRAMES = 7, 6, 12
-SMALL = {"num_classes": NUM_CLASSES, "max_frames": MAX_FRAMES}
-SMALL_LSTM = {**SMALL, "lstm_cells": 3, "lstm_layers": 1}
+SMALL_LSTM = {"lstm_cells": 3, "lstm_layers": 1}
+FRAME_LEVEL_MODELS = {
+    "FrameLevelLogisticModel": {},
+    "LstmModel": SMALL_LSTM,
+    "HierarchicalLstmModel": {**SMALL_LSTM, "block_length": 3},
+}
 NUM_FRAMES = np.array([12, 7, 3, 1, 0], np.int32)
 LABELS = np.random.default_rng(20).uniform(size=(len(NUM_FRAMES), NUM_CLASSES)) < 0.4
 FRAMES = np.random.default_rng(21).integers(0, 256, (len(NUM_FRAMES), MAX_FRAMES, WIDTH)).astype(np.uint8)
@@ -27,6 +31,11 @@ BUDGETS = [
     {"frame_percent": 50},
     {"every_n": 3},
 ]
+
+
+def small_model(name, **budget_and_hyperparameters):
+    arguments = {**FRAME_LEVEL_MODELS[name], **budget_and_hyperparameters}
+    return create_model(name, *FEATURES, num_classes=NUM_CLASSES, max_frames=MAX_FRAMES, **arguments)
 
 
 def whole_videos():
@@ -77,10 +86,9 @@ def no_penalty(model):
 # ---- outputs
 
 
-@pytest.mark.parametrize("name", ["FrameLevelLogisticModel", "LstmModel", "HierarchicalLstmModel"])
+@pytest.mark.parametrize("name", FRAME_LEVEL_MODELS)
 def test_outputs_an_encoding_and_probabilities(name):
-    small = SMALL if name == "FrameLevelLogisticModel" else SMALL_LSTM
-    outputs = create_model(name, *FEATURES, **small)(whole_videos())
+    outputs = small_model(name)(whole_videos())
     assert set(outputs) == {"encoding", "predictions"}
     width = {"FrameLevelLogisticModel": WIDTH, "LstmModel": 3, "HierarchicalLstmModel": 6}[name]
     assert outputs["encoding"].shape == (5, width) and outputs["encoding"].dtype == tf.float32
@@ -90,15 +98,15 @@ def test_outputs_an_encoding_and_probabilities(name):
 
 
 def test_intermediate_outputs_say_where_each_frame_read_stands_in_the_video():
-    model = create_model("HierarchicalLstmModel", *FEATURES, **SMALL_LSTM, num_sampled_frames=4)
+    model = small_model("HierarchicalLstmModel", num_sampled_frames=4)
     outputs = model.encode_and_classify(whole_videos(), training=False)
     np.testing.assert_array_equal(outputs["num_frames"], [4, 4, 3, 1, 0])
     np.testing.assert_array_equal(outputs["frame_indices"][:3], [[0, 3, 6, 9], [0, 1, 3, 5], [0, 1, 2, 0]])
-    assert outputs["frame_states"].shape == (5, 4, 3) and outputs["block_states"].shape == (5, 4, 3)
+    assert outputs["frame_states"].shape == (5, 4, 3) and outputs["block_states"].shape == (5, 2, 3)
 
 
 def test_without_a_budget_every_frame_is_read():
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM)
+    model = small_model("LstmModel")
     outputs = model.encode_and_classify(whole_videos(), training=False)
     np.testing.assert_array_equal(outputs["num_frames"], NUM_FRAMES)
     np.testing.assert_array_equal(outputs["frame_indices"], [list(range(MAX_FRAMES))] * 5)
@@ -109,13 +117,13 @@ def test_without_a_budget_every_frame_is_read():
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_the_model_picks_the_frames_that_the_pipeline_picks(budget):
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, **budget)
+    model = small_model("LstmModel", **budget)
     picked = pick_in_numpy(budget, model.sampler.num_slots)
     assert_same_outputs(model(whole_videos()), model(picked), rtol=0, atol=0)
 
 
 def test_a_random_budget_draws_anew_only_in_training():
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, frame_sampling="random", num_sampled_frames=4)
+    model = small_model("LstmModel", frame_sampling="random", num_sampled_frames=4)
     keras.utils.set_random_seed(0)
 
     def indices(training):
@@ -131,7 +139,7 @@ def test_a_random_budget_draws_anew_only_in_training():
 
 @pytest.mark.parametrize("budget", [{}, {"num_sampled_frames": 4}], ids=["all frames", "4 frames"])
 def test_frames_past_max_frames_are_ignored(budget):
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, **budget)
+    model = small_model("LstmModel", **budget)
     longer = np.concatenate([FRAMES[:1], FRAMES[1:2]], axis=1)  # 24 frames, of which the model takes 12
     outputs = model({"frames": longer, "num_frames": np.array([24])})
     expected = model({"frames": FRAMES[:1], "num_frames": np.array([12])})
@@ -139,7 +147,7 @@ def test_frames_past_max_frames_are_ignored(budget):
 
 
 def test_num_frames_past_the_input_counts_the_frames_there_are():
-    model = create_model("FrameLevelLogisticModel", *FEATURES, **SMALL)
+    model = small_model("FrameLevelLogisticModel")
     outputs = model({"frames": FRAMES[:1, :5], "num_frames": np.array([9])})
     assert_same_outputs(outputs, model({"frames": FRAMES[:1, :5], "num_frames": np.array([5])}), rtol=0, atol=0)
 
@@ -147,11 +155,10 @@ def test_num_frames_past_the_input_counts_the_frames_there_are():
 # ---- padding and dtypes
 
 
-@pytest.mark.parametrize("name", ["FrameLevelLogisticModel", "LstmModel", "HierarchicalLstmModel"])
+@pytest.mark.parametrize("name", FRAME_LEVEL_MODELS)
 @pytest.mark.parametrize("budget", [{}, {"num_sampled_frames": 4}], ids=["all frames", "4 frames"])
 def test_the_content_of_padding_changes_nothing(name, budget):
-    small = SMALL if name == "FrameLevelLogisticModel" else SMALL_LSTM
-    model = create_model(name, *FEATURES, **small, **budget)
+    model = small_model(name, **budget)
     zeros, noise, nan = FRAMES.copy(), FRAMES.copy(), dequantize(FRAMES).numpy()
     zeros[IS_PADDING] = 0
     noise[IS_PADDING] = np.random.default_rng(23).integers(0, 256, (IS_PADDING.sum(), WIDTH))
@@ -164,7 +171,7 @@ def test_the_content_of_padding_changes_nothing(name, budget):
 
 
 def test_padding_of_sampled_frames_changes_nothing():
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, num_sampled_frames=4)
+    model = small_model("LstmModel", num_sampled_frames=4)
     sampled = dequantize(FRAMES[:, :4]).numpy()
     counts = np.minimum(NUM_FRAMES, 4)
     with_nan = sampled.copy()
@@ -186,20 +193,20 @@ def test_the_amount_of_padding_changes_nothing():
 
 @pytest.mark.parametrize("budget", [{}, {"num_sampled_frames": 4}], ids=["all frames", "4 frames"])
 def test_dequantized_frames_give_what_bytes_give(budget):
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, **budget)
+    model = small_model("LstmModel", **budget)
     outputs = model({"frames": dequantize(FRAMES), "num_frames": NUM_FRAMES})
     assert_same_outputs(outputs, model(whole_videos()), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int64])
 def test_num_frames_may_be_any_integer(dtype):
-    model = create_model("LstmModel", *FEATURES, **SMALL_LSTM, num_sampled_frames=4)
+    model = small_model("LstmModel", num_sampled_frames=4)
     outputs = model({"frames": FRAMES, "num_frames": NUM_FRAMES.astype(dtype)})
     assert_same_outputs(outputs, model(whole_videos()), rtol=0, atol=0)
 
 
 def test_runs_in_a_graph_that_knows_neither_batch_size_nor_length():
-    model = create_model("HierarchicalLstmModel", *FEATURES, **SMALL_LSTM, num_blocks=3)
+    model = small_model("HierarchicalLstmModel")
     specs = {
         "frames": tf.TensorSpec([None, None, WIDTH], tf.uint8),
         "num_frames": tf.TensorSpec([None], tf.int32),
@@ -217,21 +224,26 @@ def as_tensors(inputs):
 
 
 def test_mixed_precision_keeps_normalisation_and_outputs_in_float32():
-    model = create_model("HierarchicalLstmModel", *FEATURES, **SMALL_LSTM)
+    model = small_model("HierarchicalLstmModel")
     expected = model(whole_videos())
     previous = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        mixed = create_model("HierarchicalLstmModel", *FEATURES, **SMALL_LSTM)
+        mixed = small_model("HierarchicalLstmModel")
         mixed.set_weights(model.get_weights())
         outputs = mixed(whole_videos())
         assert mixed.frame_input(tf.constant(FRAMES), NUM_FRAMES).dtype == tf.float32
+        mixed.compile(keras.optimizers.SGD(0.1))
+        logs = mixed.train_step((as_tensors(whole_videos()), tf.constant(LABELS)))
     finally:
         keras.mixed_precision.set_global_policy(previous)
     assert outputs["encoding"].dtype == outputs["predictions"].dtype == tf.float32
     assert all(weight.dtype == tf.float32 for weight in mixed.weights)
     assert_same_outputs(outputs, expected, rtol=0, atol=0.02)
     assert (outputs["predictions"].numpy() != expected["predictions"].numpy()).any(), "bfloat16 was not used"
+    assert logs["loss"].dtype == tf.float32 and np.isfinite(logs["loss"])
+    for before, after in zip(model.get_weights(), mixed.get_weights()):
+        assert np.isfinite(after).all() and (before != after).any()
 
 
 # ---- video-level models
@@ -252,10 +264,10 @@ def test_logistic_model_is_a_logistic_regression_on_unit_vectors():
 
 def test_moe_model_mixes_experts_on_unit_vectors():
     model = create_model("MoeModel", ("mean_rgb",), (WIDTH,), num_classes=NUM_CLASSES, moe_num_mixtures=3)
-    outputs = model({"features": MEAN_FEATURES})
     unit = MEAN_FEATURES / np.linalg.norm(MEAN_FEATURES, axis=1, keepdims=True)
-    np.testing.assert_allclose(outputs["predictions"], model.classifier(unit), rtol=1e-5)
-    np.testing.assert_allclose(model({"features": 100 * MEAN_FEATURES})["predictions"], outputs["predictions"], rtol=1e-5)
+    for scale in (1, 100):
+        predictions = model({"features": scale * MEAN_FEATURES})["predictions"]
+        np.testing.assert_allclose(predictions, model.classifier(unit), rtol=1e-5)
 
 
 def test_mean_features_of_zero_are_no_error():
@@ -267,7 +279,7 @@ def test_mean_features_of_zero_are_no_error():
 
 
 def test_dropout_acts_in_training_and_leaves_the_encoding_whole():
-    model = create_model("FrameLevelLogisticModel", *FEATURES, **SMALL, dropout_rate=0.5)
+    model = small_model("FrameLevelLogisticModel", dropout_rate=0.5)
     expected = model(whole_videos(), training=False)
     dropped = model(whole_videos(), training=True)
     np.testing.assert_array_equal(dropped["encoding"], expected["encoding"])
@@ -275,10 +287,9 @@ def test_dropout_acts_in_training_and_leaves_the_encoding_whole():
     assert_same_outputs(model(whole_videos()), expected, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", ["FrameLevelLogisticModel", "LstmModel", "HierarchicalLstmModel"])
+@pytest.mark.parametrize("name", FRAME_LEVEL_MODELS)
 def test_train_step_is_one_step_down_the_mean_label_loss(name):
-    small = SMALL if name == "FrameLevelLogisticModel" else SMALL_LSTM
-    model = create_model(name, *FEATURES, **small, num_sampled_frames=4)
+    model = small_model(name, num_sampled_frames=4)
     expected = hand_written_update(model, whole_videos(), LABELS, 0.1, no_penalty, plain_cross_entropy)
     loss = float(np.mean(plain_cross_entropy(LABELS.astype(np.float32), model(whole_videos())["predictions"])))
     model.compile(keras.optimizers.SGD(0.1), regularization_penalty=0.0)

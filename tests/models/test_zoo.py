@@ -64,9 +64,7 @@ def test_the_published_teacher_has_143_million_parameters(monkeypatch):
     lower, upper, classifier = hierarchical_lstm_parameters(1152, 1024, 4716)
     assert (lower, upper, classifier) == (17_309_696, 29_368_320, 96_593_112)
     # A frame budget spares the test the computation, and no parameter.
-    model = create_model(
-        "HierarchicalLstmModel", ("rgb", "audio"), (1024, 128), num_classes=4716, num_sampled_frames=6
-    )
+    model = create_model("HierarchicalLstmModel", ("rgb", "audio"), (1024, 128), num_classes=4716, num_sampled_frames=6)
     assert model.count_params() == 143_271_128 == lower + upper + classifier
     assert model.encoder.frame_lstm.count_params() == lower
     assert model.encoder.block_lstm.count_params() == upper

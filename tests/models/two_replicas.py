@@ -52,10 +52,8 @@ def main(output):
 def make_model(name, hyperparameters, strategy=None):
     strategy = strategy or tf.distribute.get_strategy()
     with strategy.scope():
-        model = create_model(
-            name, ("rgb",), (WIDTH,), num_classes=NUM_CLASSES, max_frames=SLOTS, **hyperparameters
-        )
-        model.compile(keras.optimizers.SGD(0.1), regularization_penalty=1e6)
+        model = create_model(name, ("rgb",), (WIDTH,), num_classes=NUM_CLASSES, max_frames=SLOTS, **hyperparameters)
+        model.compile(keras.optimizers.SGD(0.1, clipnorm=0.1), regularization_penalty=1e6)
         model.optimizer.build(model.trainable_variables)
         model.optimizer.iterations.assign(FIRST_STEP)
     return model

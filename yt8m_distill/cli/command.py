@@ -97,7 +97,7 @@ def is_cluster() -> bool:
     try:
         cluster = json.loads(text).get("cluster", {})
         return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG is not a JSON object with 'cluster' and 'task': {error}") from error
 
 

@@ -20,9 +20,10 @@ from yt8m_distill.cli import export_model, inference, train
 from yt8m_distill.cli.command import OK, run_command
 
 NUM_CLASSES = 60
-NUM_TRAIN_VIDEOS, NUM_VALIDATION_VIDEOS = 1000, 500
-NUM_SAMPLED_FRAMES = 10
-_EPOCHS = 6
+NUM_TRAIN_VIDEOS, NUM_VALIDATION_VIDEOS = 800, 500
+NUM_SAMPLED_FRAMES = 6
+# The student starts from its teacher, so the baseline gets as many passes as the two together.
+_TEACHER_EPOCHS, _STUDENT_EPOCHS = 8, 4
 
 
 def main(argv=None) -> int:
@@ -41,12 +42,19 @@ def _run(values):
     rows = [
         _train_and_evaluate(output, name, values.seed, flags_of_model)
         for name, flags_of_model in {
-            "teacher": [],
-            "uniform": [f"--num_sampled_frames={NUM_SAMPLED_FRAMES}"],
+            "teacher": [f"--num_epochs={_TEACHER_EPOCHS}", "--base_learning_rate=0.01"],
+            "uniform": [
+                f"--num_sampled_frames={NUM_SAMPLED_FRAMES}",
+                f"--num_epochs={_TEACHER_EPOCHS + _STUDENT_EPOCHS}",
+                "--base_learning_rate=0.01",
+            ],
             "student": [
                 f"--num_sampled_frames={NUM_SAMPLED_FRAMES}",
                 "--distillation=serial",
                 f"--teacher_dir={output}/teacher",
+                "--student_init=teacher",
+                f"--num_epochs={_STUDENT_EPOCHS}",
+                "--base_learning_rate=0.003",
             ],
         }.items()
     ]
@@ -90,8 +98,8 @@ def _train_and_evaluate(output, name, seed, flags_of_model):
         "--lstm_cells=32",
         "--lstm_layers=1",
         "--batch_size=32",
-        "--base_learning_rate=0.003",
-        f"--num_epochs={_EPOCHS}",
+        "--learning_rate_decay=0.8",
+        f"--learning_rate_decay_examples={2 * NUM_TRAIN_VIDEOS}",
         f"--seed={seed}",
         *flags_of_model,
     )

@@ -88,11 +88,11 @@ def _write_predictions(values, train_dir, path):
     from yt8m_distill.serving import write_submission
     from yt8m_distill.training import Progress
 
+    strategy = create_strategy_from(values)  # first: a cluster must be known before TensorFlow's runtime starts
     files = list_record_files(values.input_data_pattern, "input")
     _logger.info("number of input files: %d", len(files))
     config = model_config_from_flags(read_model_flags(train_dir), os.path.join(train_dir, "model_flags.json"))
     check_first_record(files, config.schema)
-    strategy = create_strategy_from(values)
     with strategy.scope():
         model = config.build()
         restore_weights(model, path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import random
 
 import tensorflow as tf
 
@@ -61,12 +62,14 @@ def training_dataset(
     """
     shard_by_file = len(files) >= num_workers > 1
     shuffle_seed = seed * 1009 + epoch
-    dataset = tf.data.Dataset.from_tensor_slices(sorted(files)).shuffle(len(files), seed=shuffle_seed)
+    file_order = random.Random(shuffle_seed).sample(sorted(files), len(files))
+    dataset = tf.data.Dataset.from_tensor_slices(file_order)
     if shard_by_file:
         dataset = dataset.shard(num_workers, worker_index)
     dataset = dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
-    dataset = dataset.shuffle(max(_MIN_SHUFFLE_BUFFER, 5 * batch_size), seed=shuffle_seed)
+    dataset = _shuffle(dataset, max(_MIN_SHUFFLE_BUFFER, 5 * batch_size * num_workers), shuffle_seed)
     if num_workers > 1 and not shard_by_file:
+        # After the shuffle: a step of all workers then reads the records that one worker alone would read.
         dataset = dataset.shard(num_workers, worker_index)
     dataset = dataset.batch(batch_size).skip(skip_batches)
     dataset = _parse_batches(dataset, schema, sampler, sampling_seed=shuffle_seed + 1)
@@ -109,6 +112,16 @@ def readable_errors(files: list[str], schema: RecordSchema):
         if message is None:
             raise
         raise DataError(message) from error
+
+
+def _shuffle(dataset, buffer_size, seed):
+    """Shuffles by `seed` alone. TensorFlow adds its global seed, by which workers may differ and would lose records."""
+
+    def shuffled(_):
+        tf.compat.v1.set_random_seed(seed)  # of this function's graph
+        return dataset.shuffle(buffer_size, seed=seed)
+
+    return tf.data.Dataset.from_tensors(0).flat_map(shuffled)
 
 
 def _records_of_file(path):

@@ -23,6 +23,16 @@ _SHARE_OF_FULL_LENGTH = 0.29
 _STD_BETWEEN_VIDEOS = 0.46
 _STD_WITHIN_VIDEO = 0.97
 _MEAN_SHOT_SECONDS = 8
+_SHARE_OF_SHOTS = (0.05, 0.6)
+
+
+def _spread_of_values():
+    """Spread between videos of each feature value. The features are principal components: the leading ones tell most."""
+    decay = np.concatenate([1 / np.sqrt(np.arange(size) + 8.0) for size in FEATURE_SIZES])
+    return (decay * _STD_BETWEEN_VIDEOS / np.sqrt(np.mean(decay**2))).astype(np.float32)
+
+
+_SPREAD_OF_VALUES = _spread_of_values()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,13 +46,13 @@ class SyntheticVideos:
     Attributes:
       num_classes: size of the vocabulary.
       seed: of the classes' prototypes and of all videos.
-      label_strength: amplitude of a prototype in one feature value, where a shot shows it.
+      label_strength: amplitude of a prototype, where a shot shows it, in units of the spread between videos.
       mean_labels: mean number of labels of a video.
     """
 
     num_classes: int = 100
     seed: int = 0
-    label_strength: float = 0.10
+    label_strength: float = 0.5
     mean_labels: float = 3.0
 
     def record(self, number: int) -> bytes:
@@ -58,7 +68,7 @@ class SyntheticVideos:
     def prototypes(self) -> np.ndarray:
         """What each class looks like, float32 [num_classes, 1152]."""
         rng = np.random.default_rng([self.seed, 2**31])
-        return rng.standard_normal((self.num_classes, sum(FEATURE_SIZES)), np.float32)
+        return rng.standard_normal((self.num_classes, sum(FEATURE_SIZES)), np.float32) * _SPREAD_OF_VALUES
 
     def _draw_labels(self, rng):
         frequencies = 1 / (np.arange(self.num_classes) + 2.0)
@@ -70,10 +80,10 @@ class SyntheticVideos:
         shot_of_frame = np.cumsum(rng.random(num_frames) < 1 / _MEAN_SHOT_SECONDS)
         num_shots = shot_of_frame[-1] + 1
         # A label is in all of the video or in few shots of it, but in one at least.
-        is_shown = rng.random((num_shots, len(labels))) < rng.uniform(0.1, 1.0, len(labels))
+        is_shown = rng.random((num_shots, len(labels))) < rng.uniform(*_SHARE_OF_SHOTS, len(labels))
         is_shown[rng.integers(num_shots, size=len(labels)), np.arange(len(labels))] = True
         shots = self.label_strength * is_shown.astype(np.float32) @ self.prototypes[labels]
-        shots += rng.standard_normal(width, np.float32) * _STD_BETWEEN_VIDEOS
+        shots += rng.standard_normal(width, np.float32) * _SPREAD_OF_VALUES
         frames = rng.standard_normal((num_frames, width), np.float32)
         frames *= _STD_WITHIN_VIDEO
         frames += shots[shot_of_frame]

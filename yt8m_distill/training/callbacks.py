@@ -79,7 +79,7 @@ class RunCallback(keras.callbacks.Callback):
             float(logs["loss"])
             self.progress.start_timing()
         # The model counts its optimizer's updates, which start anew when fine-tuning does.
-        if int(self.model.optimizer.iterations) % METRICS_EVERY_STEPS == 0:
+        if int(self.model.optimizer.iterations.numpy()) % METRICS_EVERY_STEPS == 0:
             self._log(step, {name: float(value) for name, value in logs.items()})
         if step % self.save_every_steps == 0:
             self.progress.stop_timing()
@@ -104,7 +104,7 @@ class RunCallback(keras.callbacks.Callback):
         scalars = {
             "label_loss": logs["loss"],
             "reg_loss": logs["reg_loss"],
-            "learning_rate": float(self._learning_rate()),
+            "learning_rate": self._learning_rate(),
             "model/Training_Hit@1": logs["hit_at_one"],
             "model/Training_Perr": logs["perr"],
             "model/Training_GAP": logs["gap"],
@@ -118,7 +118,7 @@ class RunCallback(keras.callbacks.Callback):
 
     def _learning_rate(self):
         optimizer = self.model.optimizer
-        rate = getattr(optimizer, "learning_rate", None)
-        if rate is None:  # tensorflow-addons' wrappers hold another optimizer
-            return optimizer._optimizer._decayed_lr(tf.float32)
-        return rate(optimizer.iterations) if callable(rate) else rate
+        rate = optimizer.learning_rate
+        if callable(rate):  # a schedule, as optimizers of tensorflow-addons give it
+            rate = rate(optimizer.iterations)
+        return float(rate.numpy())

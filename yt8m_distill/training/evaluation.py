@@ -40,7 +40,10 @@ def evaluate(
 
     Raises:
       DataError: records that cannot be read.
+      ValueError: unknown label_loss.
     """
+    if label_loss not in LABEL_LOSSES:
+        raise ValueError(f"label_loss must be one of {', '.join(LABEL_LOSSES)}. Received: {label_loss!r}.")
     config = model.model_config
     replicas = strategy.num_replicas_in_sync if strategy is not None else 1
     dataset = evaluation_dataset(

@@ -6,7 +6,9 @@ import inspect
 
 from yt8m_distill.stack import addons, keras
 
-# Wrappers of tensorflow-addons: they average or slow down the Adam that they are given.
+# Of tensorflow-addons, these train with a learning rate schedule and nothing else to choose.
+_ADDONS = ("LAMB", "LazyAdam", "NovoGrad", "RectifiedAdam", "Yogi")
+# These average or slow down the Adam that they are given.
 _WRAPPERS = ("Lookahead", "MovingAverage", "SWA")
 
 
@@ -37,24 +39,26 @@ def create_optimizer(name: str, learning_rate, clip_gradient_norm: float = 0.0) 
 
     Raises:
       ValueError: no such optimizer in either package.
-      ImportError: the name may be one of tensorflow-addons, which this Python cannot have.
+      ImportError: the optimizer is one of tensorflow-addons, which is not installed.
     """
     clip = {"clipnorm": clip_gradient_norm} if clip_gradient_norm > 0 else {}
     keras_name = name[: -len("Optimizer")] if name.endswith("Optimizer") else name
     keras_name = {"GradientDescent": "SGD", "RMSProp": "RMSprop"}.get(keras_name, keras_name)
-    optimizer_class = _optimizer_class(keras.optimizers, keras_name, keras.optimizers.Optimizer)
-    if optimizer_class is not None:
+    optimizer_class = getattr(keras.optimizers, keras_name, None)
+    if _is_optimizer(optimizer_class):
         return optimizer_class(learning_rate=learning_rate, **clip)
-    legacy = keras.optimizers.legacy
-    optimizer_class = _optimizer_class(addons().optimizers, name, legacy.Optimizer)
-    if optimizer_class is None:
-        raise ValueError(f"Unknown optimizer {name!r}: neither Keras nor tensorflow-addons has it.")
+    if name not in (*_ADDONS, *_WRAPPERS):
+        raise ValueError(
+            f"Unknown optimizer {name!r}. It must be one of Keras, or of tensorflow-addons: "
+            f"{', '.join((*_ADDONS, *_WRAPPERS))}."
+        )
+    optimizer_class = getattr(addons().optimizers, name)
     if name in _WRAPPERS:
-        return optimizer_class(legacy.Adam(learning_rate, **clip))
+        # It calls the update rule alone of the optimizer inside, so clipping is the wrapper's work.
+        return optimizer_class(keras.optimizers.legacy.Adam(learning_rate), **clip)
     return optimizer_class(learning_rate=learning_rate, **clip)
 
 
-def _optimizer_class(module, name, base):
-    found = getattr(module, name, None)
-    is_optimizer = inspect.isclass(found) and issubclass(found, base) and found is not base
-    return found if is_optimizer else None
+def _is_optimizer(found):
+    base = keras.optimizers.Optimizer
+    return inspect.isclass(found) and issubclass(found, base) and found is not base

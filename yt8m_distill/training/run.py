@@ -19,19 +19,20 @@ from yt8m_distill.data import (
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller, warm_start
 from yt8m_distill.models import LABEL_LOSSES, ModelConfig, load_model, write_model_flags
-from yt8m_distill.models.checkpoints import BEST_DIR
+from yt8m_distill.models.checkpoints import BEST_DIR, checkpoint_path
 from yt8m_distill.stack import keras
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
 from yt8m_distill.training.evaluation import evaluate
 from yt8m_distill.training.optimizers import create_optimizer, learning_rate_schedule
 from yt8m_distill.training.progress import Progress
 from yt8m_distill.training.strategy import is_chief
-from yt8m_distill.training.train_dir import CheckpointKeeper, prepare_train_dir
+from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir
 from yt8m_distill.training.training_config import TrainingConfig
 
 _logger = logging.getLogger(__name__)
 
 _TRAIN, _FINETUNE = 0, 1
+_POSITION_KEY = "position/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> dict:
@@ -56,6 +57,9 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
     eval_files = list_record_files(config.eval_data_pattern, "evaluation") if config.eval_data_pattern else []
     if eval_files:
         check_first_record(eval_files, model_config.schema)
+    if config.teacher_dir:
+        # A mistyped --teacher_dir must not cost the run that --start_new_model deletes.
+        checkpoint_path(config.teacher_dir, config.teacher_checkpoint)
     if is_chief(strategy):
         prepare_train_dir(model_config, config)
     keras.utils.set_random_seed(config.seed)
@@ -65,7 +69,8 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         return run.fit()
     except KeyboardInterrupt:
         run.save()
-        _logger.warning("Interrupted at step %d; the same command goes on from here.", run.position.step)
+        condition = " without --start_new_model" if config.start_new_model else ""
+        _logger.warning("Interrupted at step %d; the same command%s goes on from here.", run.position.step, condition)
         raise
 
 
@@ -84,7 +89,6 @@ class _Run:
         self.metrics = None
         self._best_gap = self._read_best_gap()
         self._saved_step = None
-        self._is_finished = False
         self._restore()
 
     def fit(self) -> dict:
@@ -98,13 +102,12 @@ class _Run:
         )
         if self.position.phase == _TRAIN:
             self._fit_phase(_TRAIN, config.num_epochs)
+            self._save_parallel_teacher()
         if config.finetune_epochs and not self._reached_max_steps():
             if self.position.phase == _TRAIN:
                 self._begin_finetuning()
             self._fit_phase(_FINETUNE, config.finetune_epochs)
         self.save()
-        if self.teacher is not None and config.distillation.scheme == "parallel" and is_chief(self.strategy):
-            self._save_parallel_teacher()
         reason = "step" if self._reached_max_steps() else "epoch"
         _logger.info("Done training -- %s limit reached.", reason)
         return {"step": self.position.step, "metrics": self.metrics}
@@ -169,10 +172,11 @@ class _Run:
         path = tf.train.latest_checkpoint(self.config.train_dir)
         if path is not None:
             reader = tf.train.load_checkpoint(path)
-            saved = {
-                name: int(reader.get_tensor(f"position/{name}/.ATTRIBUTES/VARIABLE_VALUE"))
-                for name in _position()
-            }
+            if not reader.has_tensor(_POSITION_KEY.format("step")):
+                raise TrainDirError(
+                    f"{path} holds weights alone, not a training run that could go on. Give another --train_dir."
+                )
+            saved = {name: int(reader.get_tensor(_POSITION_KEY.format(name))) for name in _position()}
             self.position = RunPosition(**saved)
             if self.position.phase == _FINETUNE:
                 self.trainer = self._build_trainer()
@@ -234,16 +238,22 @@ class _Run:
         while self.position.epoch < num_epochs and not self._reached_max_steps():
             epoch = self.position.epoch
             callback.done_before = records * epoch
-            with readable_errors(self.files, self.student.model_config.schema):
-                self._fit_epoch(phase, epoch, callback)
+            try:
+                with readable_errors(self.files, self.student.model_config.schema):
+                    self._fit_epoch(phase, epoch, callback)
+            finally:
+                progress.close()
             if not self._reached_max_steps():
                 self.position.epoch, self.position.examples = epoch + 1, 0
-            progress.close()
             self._evaluate()
         if summaries is not None:
             summaries.close()
 
     def _fit_epoch(self, phase, epoch, callback):
+        # The run may have stopped right at the end of a pass, and Keras fails on a dataset without a batch.
+        # Not the dataset that is trained on: its second iterator would shuffle anew.
+        if self.position.examples and next(iter(self._dataset(phase, epoch)), None) is None:
+            return
         # Keras cannot know how many steps a distributed dataset has; -1 lets the dataset end the pass.
         with _silenced(logging.getLogger("tensorflow"), "will run indefinitely"):
             self.trainer.fit(
@@ -311,6 +321,9 @@ class _Run:
 
     def _save_parallel_teacher(self):
         """Leaves the teacher that parallel training made as a train_dir of its own."""
+        distillation = self.config.distillation
+        if distillation is None or distillation.scheme != "parallel" or not is_chief(self.strategy):
+            return
         directory = os.path.join(self.config.train_dir, "teacher")
         keeper = CheckpointKeeper(directory, tf.train.Checkpoint(model=self.teacher), self.teacher, keep=1)
         keeper.save(self.position.step)

@@ -23,15 +23,18 @@ def create_strategy(
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy must be one of {', '.join(STRATEGIES)}. Received: {name!r}.")
-    gpus = [device.name for device in tf.config.list_logical_devices("GPU")][:max_gpus]
+    # Listing logical devices starts TensorFlow's runtime, which a cluster must be told of before.
+    physical_gpus = tf.config.list_physical_devices("GPU")[:max_gpus]
     if name == "auto":
-        name = "multi_worker" if is_cluster else "mirrored" if len(gpus) > 1 else "one_device"
+        name = "multi_worker" if is_cluster else "mirrored" if len(physical_gpus) > 1 else "one_device"
     if name == "multi_worker":
         if not is_cluster:
             raise ValueError(
                 "strategy='multi_worker' needs the environment variable TF_CONFIG to name the workers."
             )
+        tf.config.set_visible_devices(physical_gpus, "GPU")
         return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = [device.name for device in tf.config.list_logical_devices("GPU")][:max_gpus]
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(gpus or ["/cpu:0"])
     return tf.distribute.OneDeviceStrategy(gpus[0] if gpus else "/cpu:0")

@@ -24,7 +24,8 @@ _FIXED_TOP_LEVEL = (
     "every_n",
     "label_loss",
 )
-_FIXED_IN_TRAINING = ("optimizer",)
+# Mixed float16 wraps the optimizer, whose state would be lost.
+_FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
 _DIRECTORIES = (BEST_DIR, "eval", "teacher")
@@ -44,7 +45,7 @@ def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None
     train_dir = config.train_dir
     if config.start_new_model:
         delete_train_dir(train_dir)
-    elif tf.io.gfile.exists(os.path.join(train_dir, FILE_NAME)) and tf.train.latest_checkpoint(train_dir):
+    elif tf.train.latest_checkpoint(train_dir):
         _check_same_run(read_model_flags(train_dir), model_config, config)
     tf.io.gfile.makedirs(train_dir)
     write_model_flags(train_dir, model_config, config.label_loss, config.recorded())

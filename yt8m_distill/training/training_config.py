@@ -75,6 +75,8 @@ class TrainingConfig:
         for name in ("batch_size", "num_epochs", "export_model_steps", "keep_checkpoints", "num_readers"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        if self.max_steps is not None and self.max_steps < 0:
+            raise ValueError(f"max_steps must not be negative. Received: {self.max_steps}.")
         for name in ("base_learning_rate", "learning_rate_decay", "learning_rate_decay_examples"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")

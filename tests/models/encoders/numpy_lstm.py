@@ -42,7 +42,8 @@ def run_hierarchical_lstm(frames, block_length, frame_weights, block_weights):
     """The H-RNN on one video without padding.
 
     Returns:
-      The encoding [c1, h1, c2, h2, ...], the lower level's outputs after each frame, the upper level's after each block.
+      The encoding [c1, h1, c2, h2, ...], the lower level's outputs after each frame and the upper level's after each
+      block.
     """
     frame_states, block_encodings = [], []
     for start in range(0, len(frames), block_length):

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.records import make_videos, record_of, write_records, write_videos
+from tests.training.tiny_runs import FRAMES, MEANS, model_config
+from yt8m_distill.data import DataError
+from yt8m_distill.metrics import EvaluationMetrics
+from yt8m_distill.training import evaluate
+
+
+@pytest.fixture(scope="module")
+def videos():
+    return make_videos(MEANS, 11, seed=1)
+
+
+@pytest.fixture(scope="module")
+def files(videos, tmp_path_factory):
+    return write_videos(tmp_path_factory.mktemp("records"), videos, MEANS, num_shards=2)
+
+
+@pytest.fixture(scope="module")
+def model():
+    model = model_config().build()
+    random = np.random.default_rng(1)
+    model.set_weights([random.standard_normal(w.shape) for w in model.get_weights()])
+    return model
+
+
+@pytest.fixture(scope="module")
+def by_hand(videos, model):
+    """Predictions and labels of all videos, without the pipeline."""
+    predictions = model({"features": np.stack([video.means for video in videos])})["predictions"].numpy()
+    labels = np.zeros(predictions.shape, bool)
+    for row, video in zip(labels, videos):
+        row[list(video.labels)] = True
+    return predictions, labels
+
+
+def cross_entropy(predictions, labels):
+    likelihood = np.where(labels, np.log(predictions + 1e-5), np.log(1 - predictions + 1e-5))
+    return -likelihood.sum(axis=1)
+
+
+@pytest.mark.parametrize("batch_size, num_readers", [(1, 1), (4, 2), (100, 1)])
+@pytest.mark.parametrize("top_k", [20, 1])
+def test_metrics_are_those_of_the_models_outputs(model, files, by_hand, batch_size, num_readers, top_k):
+    predictions, labels = by_hand
+    expected = EvaluationMetrics(num_classes=3, top_k=top_k)
+    expected.accumulate(predictions, labels)
+    metrics = evaluate(model, files, batch_size, top_k=top_k, num_readers=num_readers)
+    loss = metrics.pop("loss")
+    assert metrics == pytest.approx(expected.result(), rel=1e-6)
+    assert metrics["num_examples"] == 11
+    assert loss == pytest.approx(cross_entropy(predictions, labels).mean(), rel=1e-5)
+
+
+def test_what_each_batch_reports(model, files, by_hand):
+    predictions, labels = by_hand
+    batches = []
+    evaluate(model, files, 4, on_batch=batches.append)
+    assert [batch["num_examples"] for batch in batches] == [4, 4, 3]
+    for start, batch in zip((0, 4, 8), batches):
+        part = slice(start, start + 4)
+        hits = [row[scores.argmax()] for row, scores in zip(labels[part], predictions[part])]
+        assert batch["hit_at_one"] == pytest.approx(np.mean(hits))
+        assert 0 <= batch["perr"] <= 1 and batch["seconds"] > 0
+        assert batch["loss"] == pytest.approx(cross_entropy(predictions[part], labels[part]).mean(), rel=1e-5)
+
+
+def test_another_loss(model, files, by_hand):
+    predictions, labels = by_hand
+    hinge = np.maximum(0, 1 - np.where(labels, 1, -1) * predictions).sum(axis=1).mean()
+    assert evaluate(model, files, label_loss="HingeLoss")["loss"] == pytest.approx(hinge, rel=1e-5)
+
+
+def test_an_unknown_loss(model, files):
+    with pytest.raises(ValueError, match="label_loss must be one of .* Received: 'L2'"):
+        evaluate(model, files, label_loss="L2")
+
+
+@pytest.mark.parametrize("make_strategy", [tf.distribute.OneDeviceStrategy, lambda cpu: tf.distribute.MirroredStrategy([cpu])])
+def test_a_strategy_changes_nothing(files, model, make_strategy):
+    strategy = make_strategy("/cpu:0")
+    with strategy.scope():
+        copy = model_config().build()
+    copy.set_weights(model.get_weights())
+    assert evaluate(copy, files, 4, strategy=strategy) == pytest.approx(evaluate(model, files, 4), rel=1e-6)
+
+
+def test_a_model_with_a_frame_budget_reads_its_frames_only(tmp_path):
+    videos = make_videos(FRAMES, 5)
+    files = write_videos(tmp_path, videos, FRAMES)
+    model = model_config("FrameLevelLogisticModel", FRAMES, frame_sampling="first", num_sampled_frames=1).build()
+    for video in videos:
+        video.frames[1:] = 255
+    spoilt = write_videos(tmp_path, videos, FRAMES, prefix="spoilt")
+    assert evaluate(model, spoilt, 5) == evaluate(model, files, 5)
+
+
+def test_a_bad_record_is_named(model, videos, tmp_path):
+    records = [record_of(video, MEANS) for video in videos] + [record_of(videos[0], MEANS, video_id="bad", labels=[3])]
+    path = write_records(tmp_path / "bad.tfrecord", records)
+    with pytest.raises(DataError, match=r"video 'bad' in .*bad.tfrecord record 11: a label is outside"):
+        evaluate(model, [path], 4)

@@ -1,0 +1,173 @@
+import json
+import logging
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.training.tiny_runs import (
+    checkpoint_steps,
+    checkpoint_values,
+    model_config,
+    read_scalars,
+    training_config,
+    write_shards,
+)
+from yt8m_distill.models import load_model, write_model_flags
+from yt8m_distill.training import TrainDirError, run, train
+
+
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory):
+    return write_shards(tmp_path_factory.mktemp("records"), count=22)
+
+
+@pytest.fixture(scope="module")
+def finished(pattern, tmp_path_factory):
+    """Two passes of 11 steps, stopped at step 17: the train_dir, what `train` returned, and what it wrote."""
+    train_dir = tmp_path_factory.mktemp("run")
+    config = training_config(
+        train_dir,
+        pattern,
+        eval_data_pattern=pattern,
+        batch_size=2,
+        num_epochs=2,
+        max_steps=17,
+        export_model_steps=5,
+        keep_checkpoints=2,
+        learning_rate_decay=0.5,
+        learning_rate_decay_examples=8,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        written = []
+        patch.setattr(run.Progress, "show", lambda progress, done, text: written.append((done, text)))
+        result = train(model_config(), config)
+    return train_dir, result, written
+
+
+def test_the_final_step_is_saved_and_the_latest_are_kept(finished):
+    train_dir, result, _ = finished
+    assert result["step"] == 17
+    assert checkpoint_steps(train_dir) == [15, 17]  # of 5, 10, 15 and 17
+
+
+def test_the_best_is_kept_with_its_metrics(finished):
+    train_dir, result, _ = finished
+    best = json.loads((train_dir / "best" / "metrics.json").read_text())
+    assert checkpoint_steps(train_dir / "best") == [best["step"]] and best["step"] in (11, 17)
+    assert best["gap"] >= result["metrics"]["gap"] and result["metrics"]["num_examples"] == 22
+
+
+def test_the_log_line_is_the_original_ones(finished):
+    _, _, [(done, text)] = finished
+    assert done == 20
+    assert re.fullmatch(
+        r"training step 10 \| Loss: \d+\.\d\d Examples/sec: \d+\.\d\d \| Hit@1: \d\.\d\d PERR: \d\.\d\d GAP: \d\.\d\d", text
+    )
+
+
+def test_tensorboard_gets_the_originals_tags(finished):
+    train_dir, _, _ = finished
+    scalars = read_scalars(train_dir)
+    assert set(scalars) == {
+        "label_loss",
+        "reg_loss",
+        "learning_rate",
+        "model/Training_Hit@1",
+        "model/Training_Perr",
+        "model/Training_GAP",
+        "global_step/Examples/Second",
+    }
+    assert all([step for step, _ in points] == [10] for points in scalars.values())
+    # Steps 9 and 10 are both in the stair of examples 16 to 23.
+    assert scalars["learning_rate"][0][1] == pytest.approx(0.01 * 0.5**2)
+    assert scalars["label_loss"][0][1] > 0 and 0 < scalars["model/Training_GAP"][0][1] <= 1
+
+
+def test_without_validation_there_is_no_best(pattern, tmp_path):
+    assert train(model_config(), training_config(tmp_path, pattern, max_steps=1)) == {"step": 1, "metrics": None}
+    assert not (tmp_path / "best").exists()
+
+
+def test_the_best_gap_is_remembered(pattern, tmp_path, monkeypatch):
+    gaps = iter([0.5, 0.7, 0.6, 0.65, 0.8])
+    monkeypatch.setattr(run, "evaluate", lambda *args, **kwargs: {"gap": next(gaps)})
+    best = []
+    for num_epochs in (3, 4, 5):
+        config = training_config(tmp_path, pattern, eval_data_pattern=pattern, num_epochs=num_epochs)
+        train(model_config(), config)
+        best.append(json.loads((tmp_path / "best" / "metrics.json").read_text()))
+        assert checkpoint_steps(tmp_path / "best") == [best[-1]["step"]]
+    # Three steps a pass. The fourth pass, in a process of its own, does not beat the second.
+    assert best == [{"step": 6, "gap": 0.7}, {"step": 6, "gap": 0.7}, {"step": 15, "gap": 0.8}]
+
+
+def test_changed_flags_are_honoured(pattern, tmp_path):
+    train(model_config(), training_config(tmp_path, pattern, num_epochs=1))
+    before = load_model(str(tmp_path)).get_weights()
+    # 22 records in batches of 4 are 6 steps; a learning rate of next to nothing leaves the weights alone.
+    changes = {"num_epochs": 2, "batch_size": 4, "base_learning_rate": 1e-30}
+    assert train(model_config(), training_config(tmp_path, pattern, **changes))["step"] == 3 + 6
+    for old, new in zip(before, load_model(str(tmp_path)).get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_start_new_model_starts_at_step_0(pattern, tmp_path):
+    for start_new_model, steps in ((False, [2]), (True, [1])):
+        train(model_config(), training_config(tmp_path, pattern, start_new_model=start_new_model, max_steps=steps[0]))
+        assert checkpoint_steps(tmp_path) == steps
+
+
+def test_a_finished_run_is_left_as_it_is(finished, pattern):
+    train_dir, _, _ = finished
+    before = checkpoint_values(train_dir)
+    config = training_config(train_dir, pattern, batch_size=2, num_epochs=2, max_steps=17)
+    assert train(model_config(), config)["step"] == 17
+    after = checkpoint_values(train_dir)
+    assert before.keys() == after.keys() and all(np.array_equal(before[name], after[name]) for name in before)
+
+
+def test_ctrl_c_saves_a_checkpoint(pattern, tmp_path, monkeypatch, caplog):
+    interrupt_at(4, monkeypatch)
+    with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.WARNING):
+        train(model_config(), training_config(tmp_path, pattern, num_epochs=2, start_new_model=True))
+    assert checkpoint_steps(tmp_path) == [4]
+    assert "Interrupted at step 4; the same command without --start_new_model goes on from here." in caplog.text
+
+
+def interrupt_at(step, monkeypatch):
+    """Lets Ctrl-C come at the end of a step."""
+    end_of_batch = run.RunCallback.on_train_batch_end
+
+    def on_train_batch_end(callback, batch, logs=None):
+        end_of_batch(callback, batch, logs)
+        if callback.position.step == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(run.RunCallback, "on_train_batch_end", on_train_batch_end)
+
+
+def test_a_mistyped_teacher_does_not_cost_the_old_run(pattern, tmp_path):
+    from yt8m_distill.distillation import DistillationConfig
+
+    write_model_flags(str(tmp_path / "run"), model_config(), "CrossEntropyLoss")
+    config = training_config(
+        tmp_path / "run",
+        pattern,
+        start_new_model=True,
+        distillation=DistillationConfig("serial"),
+        teacher_dir=str(tmp_path / "typo"),
+    )
+    with pytest.raises(FileNotFoundError, match=r"No checkpoint file found in .*typo"):
+        train(model_config(), config)
+    assert "training" not in json.loads((tmp_path / "run" / "model_flags.json").read_text())
+
+
+def test_weights_alone_are_no_run_to_go_on_with(pattern, tmp_path):
+    config = training_config(tmp_path, pattern)
+    write_model_flags(str(tmp_path), model_config(), config.label_loss, config.recorded())
+    path = tf.train.Checkpoint(model=model_config().build()).save(str(tmp_path / "model.ckpt"))
+    with pytest.raises(TrainDirError) as error:
+        train(model_config(), config)
+    assert str(error.value).startswith(f"{path} holds weights alone")

@@ -1,0 +1,81 @@
+import json
+
+import pytest
+
+from tests.training.tiny_runs import training_config
+from yt8m_distill.distillation import DistillationConfig
+from yt8m_distill.training import TrainingConfig
+
+SERIAL, PARALLEL = DistillationConfig("serial"), DistillationConfig("parallel")
+
+
+def test_defaults_are_the_original_ones():
+    config = TrainingConfig("dir", "files")
+    assert (config.batch_size, config.num_epochs, config.max_steps) == (1024, 5, None)
+    assert (config.optimizer, config.label_loss) == ("AdamOptimizer", "CrossEntropyLoss")
+    assert (config.base_learning_rate, config.learning_rate_decay) == (0.01, 0.95)
+    assert (config.learning_rate_decay_examples, config.clip_gradient_norm) == (4000000, 1.0)
+    assert (config.regularization_penalty, config.export_model_steps, config.num_readers) == (1.0, 1000, 8)
+
+
+@pytest.mark.parametrize(
+    "name, value, problem",
+    [
+        ("batch_size", 0, "at least 1"),
+        ("num_epochs", 0, "at least 1"),
+        ("export_model_steps", 0, "at least 1"),
+        ("keep_checkpoints", 0, "at least 1"),
+        ("num_readers", -1, "at least 1"),
+        ("max_steps", -1, "not be negative"),
+        ("base_learning_rate", 0.0, "positive"),
+        ("learning_rate_decay", -0.5, "positive"),
+        ("learning_rate_decay_examples", 0, "positive"),
+        ("finetune_epochs", -1, "not be negative"),
+        ("regularization_penalty", -1.0, "not be negative"),
+        ("seed", -1, "not be negative"),
+        ("label_loss", "L2", "one of CrossEntropyLoss, HingeLoss, SoftmaxLoss"),
+        ("student_init", "random", "one of scratch, teacher"),
+        ("mixed_precision", "int8", "one of none, bfloat16, float16"),
+        ("teacher_checkpoint", "first", "one of latest, best"),
+    ],
+)
+def test_a_value_out_of_range_is_named(name, value, problem):
+    with pytest.raises(ValueError) as error:
+        training_config("dir", **{name: value})
+    assert str(error.value).startswith(name) and problem in str(error.value)
+    assert str(error.value).endswith(f"Received: {value!r}.")
+
+
+def test_needs_a_train_dir():
+    with pytest.raises(ValueError, match="train_dir must not be empty"):
+        training_config("")
+
+
+@pytest.mark.parametrize(
+    "name, value", [("teacher_dir", "teacher"), ("student_init", "teacher"), ("finetune_epochs", 2)]
+)
+def test_choices_of_a_distillation_need_one(name, value):
+    with pytest.raises(ValueError) as error:
+        training_config("dir", **{name: value})
+    assert str(error.value) == f"{name}={value!r} needs --distillation=serial or --distillation=parallel."
+
+
+def test_a_serial_distillation_needs_a_teacher():
+    with pytest.raises(ValueError, match="Serial distillation needs --teacher_dir"):
+        training_config("dir", distillation=SERIAL)
+    assert training_config("dir", distillation=SERIAL, teacher_dir="teacher").teacher_dir == "teacher"
+
+
+def test_a_parallel_distillation_makes_its_own_teacher_but_cannot_start_from_it():
+    assert training_config("dir", distillation=PARALLEL).teacher_dir == ""
+    with pytest.raises(ValueError, match="student_init='teacher' needs --teacher_dir"):
+        training_config("dir", distillation=PARALLEL, student_init="teacher")
+
+
+def test_records_everything_but_the_order_to_start_anew():
+    config = training_config("dir", "files", start_new_model=True, distillation=SERIAL, teacher_dir="teacher")
+    recorded = json.loads(json.dumps(config.recorded()))
+    assert "start_new_model" not in recorded
+    assert recorded["train_dir"] == "dir" and recorded["batch_size"] == 8 and recorded["max_steps"] is None
+    assert recorded["distillation"]["scheme"] == "serial"
+    assert recorded["distillation"]["losses"] == ["rep", "pred", "ce"]
