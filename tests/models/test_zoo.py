@@ -118,7 +118,8 @@ def test_two_models_can_share_a_classifier():
         (6, True, 3),  # the paper's k=6 as 3 blocks of 2, where the authors' code fails
         (7, True, 1),
         (1, True, 1),
-        (3, True, 3),
+        (3, True, 1),  # not blocks of one frame
+        (10, False, 5),
         (360, False, 20),
         (50, False, 10),
     ],

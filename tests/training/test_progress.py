@@ -76,7 +76,9 @@ def test_stopping_a_stopped_clock_changes_nothing(clock):
     assert bar.rate == 5
 
 
-@pytest.mark.parametrize("done, line", [(0, "0% | ETA 1:06:40"), (3600, "90% | ETA 0:06:40"), (3975, "99% | ETA 0:00:25")])
+@pytest.mark.parametrize(
+    "done, line", [(0, "0% | ETA 1:06:40"), (3600, "90% | ETA 0:06:40"), (3975, "99% | ETA 0:00:25")]
+)
 def test_time_left(clock, done, line):
     stream = io.StringIO()
     bar = Progress(4000, stream=stream)

@@ -98,7 +98,13 @@ def test_an_optimizer_within_an_optimizer(settings, means, tmp_path):
     for directory, stops in (("one", [5]), ("two", [2, 5])):
         for max_steps in stops:
             config = training_config(
-                tmp_path / directory, means, num_epochs=2, max_steps=max_steps, keep_checkpoints=1, **settings, **SCHEDULE
+                tmp_path / directory,
+                means,
+                num_epochs=2,
+                max_steps=max_steps,
+                keep_checkpoints=1,
+                **settings,
+                **SCHEDULE,
             )
             train(model_config(), config)
     assert_same_run(tmp_path / "one", tmp_path / "two")

@@ -14,6 +14,7 @@ from tests.training.tiny_runs import (
     training_config,
     write_shards,
 )
+from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import load_model, write_model_flags
 from yt8m_distill.training import TrainDirError, run, train
 
@@ -62,9 +63,8 @@ def test_the_best_is_kept_with_its_metrics(finished):
 def test_the_log_line_is_the_original_ones(finished):
     _, _, [(done, text)] = finished
     assert done == 20
-    assert re.fullmatch(
-        r"training step 10 \| Loss: \d+\.\d\d Examples/sec: \d+\.\d\d \| Hit@1: \d\.\d\d PERR: \d\.\d\d GAP: \d\.\d\d", text
-    )
+    shape = "training step 10 | Loss: 0.00 Examples/sec: 0.00 | Hit@1: 0.00 PERR: 0.00 GAP: 0.00"
+    assert re.sub(r"\d+\.\d\d", "0.00", text) == shape
 
 
 def test_tensorboard_gets_the_originals_tags(finished):
@@ -149,8 +149,6 @@ def interrupt_at(step, monkeypatch):
 
 
 def test_a_mistyped_teacher_does_not_cost_the_old_run(pattern, tmp_path):
-    from yt8m_distill.distillation import DistillationConfig
-
     write_model_flags(str(tmp_path / "run"), model_config(), "CrossEntropyLoss")
     config = training_config(
         tmp_path / "run",

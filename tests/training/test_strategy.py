@@ -51,7 +51,8 @@ def test_a_cluster_is_made_before_the_runtime_starts(gpus, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name, expected", [("auto", "OneDeviceStrategy"), ("one_device", "OneDeviceStrategy"), ("mirrored", "MirroredStrategy")]
+    "name, expected",
+    [("auto", "OneDeviceStrategy"), ("one_device", "OneDeviceStrategy"), ("mirrored", "MirroredStrategy")],
 )
 @pytest.mark.skipif(bool(tf.config.list_physical_devices("GPU")), reason="this machine has a GPU")
 def test_strategies_without_a_gpu(name, expected):
@@ -60,7 +61,7 @@ def test_strategies_without_a_gpu(name, expected):
 
 
 def test_an_unknown_strategy():
-    with pytest.raises(ValueError, match="strategy must be one of auto, one_device, mirrored, multi_worker. Received: 'tpu'"):
+    with pytest.raises(ValueError, match=r"strategy must be one of auto, one_device, .* Received: 'tpu'"):
         create_strategy("tpu")
 
 

@@ -64,7 +64,7 @@ class TestStartNewModel:
     def test_refuses_a_directory_without_flags(self, tmp_path):
         save_checkpoint(tmp_path)
         before = files_in(tmp_path)
-        with pytest.raises(TrainDirError, match="it has no model_flags.json"):
+        with pytest.raises(TrainDirError, match=r"it has no model_flags\.json"):
             delete_train_dir(str(tmp_path))
         assert files_in(tmp_path) == before
 

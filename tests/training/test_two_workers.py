@@ -79,7 +79,13 @@ def test_one_file_is_shared_record_by_record(run_workers, tmp_path):
 
     # Only the first worker wrote: one file of events, one line of metrics a pass.
     assert len(list(two.glob("events.*"))) == 1
-    assert {path.name.split(".")[0] for path in two.iterdir()} == {"best", "checkpoint", "events", "model", "model_flags"}
+    assert {path.name.split(".")[0] for path in two.iterdir()} == {
+        "best",
+        "checkpoint",
+        "events",
+        "model",
+        "model_flags",
+    }
     assert [log.count("num_examples: 19") for log in logs] == [2, 0]
 
 

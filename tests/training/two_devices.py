@@ -7,78 +7,68 @@ Usage: python two_devices.py FOLDER OUTPUT.npz
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import sys
 
 import numpy as np
 import tensorflow as tf
 
-from tests.training.tiny_runs import FRAMES, checkpoint_values, model_config, training_config, write_shards
+from tests.training.tiny_runs import FRAMES, MEANS, checkpoint_values, model_config, training_config, write_shards
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.training import run, train
 
 GLOBAL_BATCH = 8
 # Two passes of three steps. The third has 3 examples: all of them are the first replica's.
 NUM_RECORDS = 19
-CASES = {
-    "labels": (model_config("FrameLevelLogisticModel", FRAMES), {"regularization_penalty": 1e4}),
-    "parallel": (
-        model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2),
-        {"distillation": DistillationConfig("parallel")},
-    ),
-}
+SETTINGS = {"num_epochs": 2, "optimizer": "Adam", "base_learning_rate": 0.1, "learning_rate_decay_examples": 20}
 
 
 def main(folder, output):
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-    strategies = {
-        "one": tf.distribute.OneDeviceStrategy("CPU:0"),
-        "two": tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]),
-    }
+    one, two = tf.distribute.OneDeviceStrategy("CPU:0"), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     folder = pathlib.Path(folder)
-    pattern = write_shards(folder / "records", FRAMES, NUM_RECORDS)
     results = {}
-    for case, (model, settings) in CASES.items():
-        for name, strategy in strategies.items():
-            # The run on two stops at the end of the first pass, and within the second.
-            for max_steps in (3, 5, None) if (case, name) == ("labels", "two") else (None,):
-                config = training_config(
-                    folder / case / name,
-                    pattern,
-                    batch_size=GLOBAL_BATCH // strategy.num_replicas_in_sync,
-                    eval_data_pattern=pattern,
-                    num_epochs=2,
-                    max_steps=max_steps,
-                    optimizer="Adam",
-                    base_learning_rate=0.1,
-                    learning_rate_decay_examples=20,
-                    **settings,
-                )
-                with recorded_losses() as losses:
-                    result = train(model, config, strategy)
-                results.setdefault(f"{case}/{name}/losses", []).extend(losses)
-            results[f"{case}/{name}/metrics"] = [value for _, value in sorted(result["metrics"].items())]
-            for variable, value in checkpoint_values(folder / case / name).items():
-                results[f"{case}/{name}/checkpoint/{variable}"] = value
+
+    def run_on(strategy, case, model, schema, stops=(None,), **settings):
+        name = f"{case}/{'one' if strategy is one else 'two'}"
+        settings["batch_size"] = GLOBAL_BATCH // strategy.num_replicas_in_sync
+        losses = []
+        for max_steps in stops:
+            config = training_config(folder / name, patterns[schema], max_steps=max_steps, **SETTINGS, **settings)
+            with recorded_losses(losses):
+                result = train(model, config, strategy)
+        results[f"{name}/losses"] = losses
+        results[f"{name}/metrics"] = [value for _, value in sorted((result["metrics"] or {}).items())]
+        for variable, value in checkpoint_values(folder / name).items():
+            results[f"{name}/checkpoint/{variable}"] = value
+
+    patterns = {
+        schema: write_shards(folder / schema.feature_names[0], schema, NUM_RECORDS) for schema in (MEANS, FRAMES)
+    }
+    labels = {"regularization_penalty": 1e4, "eval_data_pattern": patterns[MEANS]}
+    student = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2)
+    for strategy in (one, two):
+        # The run on two replicas stops at the end of the first pass, and is taken up again.
+        stops = (None,) if strategy is one else (3, None)
+        run_on(strategy, "labels", model_config(), MEANS, stops, **labels)
+        run_on(strategy, "parallel", student, FRAMES, distillation=DistillationConfig("parallel"))
     np.savez(output, **results)
 
 
-class recorded_losses:
-    """The losses of each step, as a list of lists."""
+@contextlib.contextmanager
+def recorded_losses(losses):
+    """Appends the losses of each step to a list."""
+    end_of_batch = run.RunCallback.on_train_batch_end
 
-    def __enter__(self):
-        losses, self.end_of_batch = [], run.RunCallback.on_train_batch_end
+    def on_train_batch_end(callback, batch, logs=None):
+        losses.append([float(logs[name]) for name in sorted(logs) if name.endswith("loss")])
+        end_of_batch(callback, batch, logs)
 
-        def on_train_batch_end(callback, batch, logs=None):
-            losses.append([float(logs[name]) for name in sorted(logs) if name.endswith("loss")])
-            self.end_of_batch(callback, batch, logs)
-
-        run.RunCallback.on_train_batch_end = on_train_batch_end
-        return losses
-
-    def __exit__(self, *error):
-        run.RunCallback.on_train_batch_end = self.end_of_batch
+    run.RunCallback.on_train_batch_end = on_train_batch_end
+    yield
+    run.RunCallback.on_train_batch_end = end_of_batch
 
 
 if __name__ == "__main__":

@@ -71,80 +71,88 @@ def _run(values):
 
 
 def _evaluate_checkpoint(values, files, path, strategy):
-    import tensorflow as tf
-
-    from yt8m_distill.data import check_first_record, estimate_num_records
+    from yt8m_distill.data import check_first_record
     from yt8m_distill.data.atomic_file import open_atomic
-    from yt8m_distill.models import (
-        checkpoint_step,
-        model_config_from_flags,
-        read_model_flags,
-        restore_weights,
-    )
-    from yt8m_distill.training import Progress, evaluate
+    from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
+    from yt8m_distill.training import evaluate
 
-    recorded = read_model_flags(values.train_dir)
-    config = model_config_from_flags(recorded, os.path.join(values.train_dir, "model_flags.json"))
+    config = load_model_config(values.train_dir)
     check_first_record(files, config.schema)
     with strategy.scope():
-        model = config.build()
-        restore_weights(model, path)
-    step = checkpoint_step(path)
+        model = load_model_at(config, path)
     _logger.info("Loading checkpoint for eval: %s", path)
-    summaries = tf.summary.create_file_writer(os.path.join(values.train_dir, "eval"))
-    progress = Progress(estimate_num_records(files))
-    done = 0
-
-    def on_batch(batch):
-        nonlocal done
-        rate = batch["num_examples"] / batch["seconds"]
-        if done:
-            progress.count(batch["num_examples"])
-        else:
-            progress.start_timing()  # the first batch traces the model
-        done += batch["num_examples"]
-        text = (
-            f"examples_processed: {done} | global_step {step} | Batch Hit@1: {batch['hit_at_one']:.3f} | "
-            f"Batch PERR: {batch['perr']:.3f} | Batch Loss: {batch['loss']:.3f} | Examples_per_sec: {rate:.3f}"
-        )
-        if progress.is_due():
-            progress.show(done, text)
-        with summaries.as_default(step=step):
-            tf.summary.scalar("GlobalStep/Eval_Hit@1", batch["hit_at_one"])
-            tf.summary.scalar("GlobalStep/Eval_Perr", batch["perr"])
-            tf.summary.scalar("GlobalStep/Eval_Loss", batch["loss"])
-            tf.summary.scalar("GlobalStep/Eval_Example_Second", rate)
-
+    log = _EvaluationLog(os.path.join(values.train_dir, "eval"), files, checkpoint_step(path))
     metrics = evaluate(
         model,
         files,
         values.batch_size,
         top_k=values.top_k,
-        label_loss=recorded.get("label_loss", "CrossEntropyLoss"),
+        label_loss=read_model_flags(values.train_dir).get("label_loss", "CrossEntropyLoss"),
         num_readers=values.num_readers,
         strategy=strategy,
-        on_batch=on_batch,
+        on_batch=log.batch,
     )
-    progress.close()
-    _logger.info("Done with batched inference. Now calculating global performance metrics.")
-    _logger.info(
-        "epoch/eval number %d | Avg_Hit@1: %.3f | Avg_PERR: %.3f | MAP: %.3f | GAP: %.3f | Avg_Loss: %3f | num_classes: %d",
-        step,
-        metrics["hit_at_one"],
-        metrics["perr"],
-        metrics["map"],
-        metrics["gap"],
-        metrics["loss"],
-        metrics["num_classes_with_positives"],
-    )
-    _logger.info("Total: examples_processed: %d", metrics["num_examples"])
-    with summaries.as_default(step=step):
-        tf.summary.scalar("Epoch/Eval_Avg_Hit@1", metrics["hit_at_one"])
-        tf.summary.scalar("Epoch/Eval_Avg_Perr", metrics["perr"])
-        tf.summary.scalar("Epoch/Eval_Avg_Loss", metrics["loss"])
-        tf.summary.scalar("Epoch/Eval_MAP", metrics["map"])
-        tf.summary.scalar("Epoch/Eval_GAP", metrics["gap"])
-    summaries.close()
+    log.epoch(metrics)
     if values.output_metrics_json:
         with open_atomic(values.output_metrics_json) as file:
-            file.write(json.dumps({"global_step": step, **metrics}, indent=2) + "\n")
+            file.write(json.dumps({"global_step": log.step, **metrics}, indent=2) + "\n")
+
+
+class _EvaluationLog:
+    """The lines and TensorBoard scalars of one evaluation, worded and named as the original's."""
+
+    def __init__(self, summary_dir, files, step):
+        import tensorflow as tf
+
+        from yt8m_distill.data import estimate_num_records
+        from yt8m_distill.training import Progress
+
+        self.step = step
+        self._summaries = tf.summary.create_file_writer(summary_dir)
+        self._progress = Progress(estimate_num_records(files))
+        self._done = 0
+
+    def batch(self, means):
+        rate = means["num_examples"] / means["seconds"]
+        if self._done:
+            self._progress.count(means["num_examples"])
+        else:
+            self._progress.start_timing()  # the first batch traces the model
+        self._done += means["num_examples"]
+        if self._progress.is_due():
+            self._progress.show(
+                self._done,
+                f"examples_processed: {self._done} | global_step {self.step} | "
+                f"Batch Hit@1: {means['hit_at_one']:.3f} | Batch PERR: {means['perr']:.3f} | "
+                f"Batch Loss: {means['loss']:.3f} | Examples_per_sec: {rate:.3f}",
+            )
+        self._write_scalars(
+            "GlobalStep/Eval_",
+            {"Hit@1": means["hit_at_one"], "Perr": means["perr"], "Loss": means["loss"], "Example_Second": rate},
+        )
+
+    def epoch(self, metrics):
+        self._progress.close()
+        _logger.info("Done with batched inference. Now calculating global performance metrics.")
+        _logger.info(
+            "epoch/eval number %d | Avg_Hit@1: %.3f | Avg_PERR: %.3f | MAP: %.3f | GAP: %.3f | Avg_Loss: %3f | "
+            "num_classes: %d",
+            self.step,
+            metrics["hit_at_one"],
+            metrics["perr"],
+            metrics["map"],
+            metrics["gap"],
+            metrics["loss"],
+            metrics["num_classes_with_positives"],
+        )
+        _logger.info("Total: examples_processed: %d", metrics["num_examples"])
+        averages = {"Avg_Hit@1": "hit_at_one", "Avg_Perr": "perr", "Avg_Loss": "loss", "MAP": "map", "GAP": "gap"}
+        self._write_scalars("Epoch/Eval_", {tag: metrics[name] for tag, name in averages.items()})
+        self._summaries.close()
+
+    def _write_scalars(self, prefix, scalars):
+        import tensorflow as tf
+
+        with self._summaries.as_default(step=self.step):
+            for tag, value in scalars.items():
+                tf.summary.scalar(prefix + tag, value)

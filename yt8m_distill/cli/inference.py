@@ -79,23 +79,17 @@ def _write_predictions(values, train_dir, path):
         list_record_files,
         readable_errors,
     )
-    from yt8m_distill.models import (
-        model_config_from_flags,
-        predict_batches,
-        read_model_flags,
-        restore_weights,
-    )
+    from yt8m_distill.models import load_model_at, load_model_config, predict_batches
     from yt8m_distill.serving import write_submission
     from yt8m_distill.training import Progress
 
     strategy = create_strategy_from(values)  # first: a cluster must be known before TensorFlow's runtime starts
     files = list_record_files(values.input_data_pattern, "input")
     _logger.info("number of input files: %d", len(files))
-    config = model_config_from_flags(read_model_flags(train_dir), os.path.join(train_dir, "model_flags.json"))
+    config = load_model_config(train_dir)
     check_first_record(files, config.schema)
     with strategy.scope():
-        model = config.build()
-        restore_weights(model, path)
+        model = load_model_at(config, path)
     batch_size = values.batch_size * strategy.num_replicas_in_sync
     dataset = evaluation_dataset(
         files, config.schema, batch_size, config.sampler, num_readers=values.num_readers

@@ -27,7 +27,7 @@ _SHARE_OF_SHOTS = (0.05, 0.6)
 
 
 def _spread_of_values():
-    """Spread between videos of each feature value. The features are principal components: the leading ones tell most."""
+    """Spread between videos of each feature value: of principal components, the leading ones tell most."""
     decay = np.concatenate([1 / np.sqrt(np.arange(size) + 8.0) for size in FEATURE_SIZES])
     return (decay * _STD_BETWEEN_VIDEOS / np.sqrt(np.mean(decay**2))).astype(np.float32)
 

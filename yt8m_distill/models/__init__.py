@@ -1,6 +1,13 @@
 """Models: input layer, encoders, classifiers, the zoo that makes them by name, their weights and predictions."""
 
-from yt8m_distill.models.checkpoints import checkpoint_path, checkpoint_step, load_model, restore_weights
+from yt8m_distill.models.checkpoints import (
+    checkpoint_path,
+    checkpoint_step,
+    load_model,
+    load_model_at,
+    load_model_config,
+    restore_weights,
+)
 from yt8m_distill.models.label_losses import LABEL_LOSSES
 from yt8m_distill.models.model_flags import model_config_from_flags, read_model_flags, write_model_flags
 from yt8m_distill.models.prediction import predict_batches
@@ -17,6 +24,8 @@ __all__ = [
     "checkpoint_step",
     "create_model",
     "load_model",
+    "load_model_at",
+    "load_model_config",
     "model_config_from_flags",
     "predict_batches",
     "read_model_flags",

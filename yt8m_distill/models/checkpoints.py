@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from yt8m_distill.models.model_flags import FILE_NAME, model_config_from_flags, read_model_flags
 from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.models.zoo import ModelConfig
 
 # As the original names them: model.ckpt-<step>.
 CHECKPOINT_NAME = "model.ckpt"
@@ -57,9 +58,19 @@ def load_model(train_dir: str, which: str = "latest") -> VideoClassifier:
       FileNotFoundError: no model_flags.json or no checkpoint.
       ValueError: model_flags.json makes no model, or the checkpoint belongs to another model.
     """
-    flags = read_model_flags(train_dir)
-    model = model_config_from_flags(flags, os.path.join(train_dir, FILE_NAME)).build()
-    restore_weights(model, checkpoint_path(train_dir, which))
+    config = load_model_config(train_dir)
+    return load_model_at(config, checkpoint_path(train_dir, which))
+
+
+def load_model_config(train_dir: str) -> ModelConfig:
+    """The model that a train_dir holds, without its weights; raises as `load_model`."""
+    return model_config_from_flags(read_model_flags(train_dir), os.path.join(train_dir, FILE_NAME))
+
+
+def load_model_at(config: ModelConfig, path: str) -> VideoClassifier:
+    """Builds a model and fills it from the checkpoint with the prefix `path`; raises as `restore_weights`."""
+    model = config.build()
+    restore_weights(model, path)
     return model
 
 

@@ -11,7 +11,7 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.classifiers import Logistic, MixtureOfExperts
 from yt8m_distill.models.encoders.frame_average import FrameAverage
-from yt8m_distill.models.encoders.hierarchical_lstm import HierarchicalLstm
+from yt8m_distill.models.encoders.hierarchical_lstm import LSTM_STATES, HierarchicalLstm
 from yt8m_distill.models.encoders.lstm import Lstm
 from yt8m_distill.models.encoders.mean_features import MeanFeatures
 from yt8m_distill.models.video_classifier import VideoClassifier
@@ -54,11 +54,6 @@ def _build_hierarchical_lstm(hyperparameters, num_slots, is_student):
     if block_length is None:
         num_blocks = hyperparameters["num_blocks"] or default_num_blocks(num_slots, is_student)
         block_length = -(-num_slots // num_blocks)
-    elif hyperparameters["num_blocks"] is not None:
-        raise ValueError(
-            "Give num_blocks or block_length, not both. "
-            f"Received: num_blocks={hyperparameters['num_blocks']}, block_length={block_length}."
-        )
     return HierarchicalLstm(
         block_length,
         hyperparameters["lstm_cells"],
@@ -71,9 +66,10 @@ def _build_hierarchical_lstm(hyperparameters, num_slots, is_student):
 def default_num_blocks(num_slots: int, is_student: bool) -> int:
     """The authors' 20 blocks for a teacher and 5 for a student, or the largest smaller number that divides the frames.
 
-    The authors' student cannot be built for k=6, which the paper reports: 3 blocks of 2 frames is our choice.
+    Blocks of one frame would leave the lower level nothing to recur over, so they have two at least. The authors'
+    student cannot be built for k=6, which the paper reports: 3 blocks of 2 frames is our choice.
     """
-    highest = min(num_slots, STUDENT_BLOCKS if is_student else TEACHER_BLOCKS)
+    highest = max(1, min(num_slots // 2, STUDENT_BLOCKS if is_student else TEACHER_BLOCKS))
     return max(number for number in range(1, highest + 1) if num_slots % number == 0)
 
 
@@ -259,6 +255,16 @@ def _check_hyperparameters(hyperparameters):
     for name in ("moe_num_mixtures", "lstm_cells", "lstm_layers", "num_blocks", "block_length"):
         if hyperparameters.get(name) is not None:
             _check_whole_number(name, hyperparameters[name])
+    num_blocks, block_length = hyperparameters.get("num_blocks"), hyperparameters.get("block_length")
+    if num_blocks is not None and block_length is not None:
+        raise ValueError(
+            "Give num_blocks or block_length, not both. "
+            f"Received: num_blocks={num_blocks}, block_length={block_length}."
+        )
+    if hyperparameters.get("lstm_state", "all") not in LSTM_STATES:
+        raise ValueError(
+            f"lstm_state must be one of {', '.join(LSTM_STATES)}. Received: {hyperparameters['lstm_state']!r}."
+        )
 
 
 def _check_whole_number(name, value):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 
-import numpy as np
-
 from yt8m_distill.data import evaluation_dataset, readable_errors
-from yt8m_distill.metrics import EvaluationMetrics, hit_at_one, perr
+from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.models import LABEL_LOSSES, VideoClassifier, predict_batches
 
 
@@ -55,17 +53,9 @@ def evaluate(
         for batch in predict_batches(model, dataset, strategy):
             predictions, labels = batch["predictions"], batch["labels"]
             losses = LABEL_LOSSES[label_loss](labels, predictions).numpy()
-            metrics.accumulate(predictions, labels, losses)
+            means = metrics.accumulate(predictions, labels, losses)
+            finished = time.perf_counter()
             if on_batch is not None:
-                finished = time.perf_counter()
-                on_batch(
-                    {
-                        "num_examples": len(labels),
-                        "hit_at_one": hit_at_one(predictions, labels),
-                        "perr": perr(predictions, labels),
-                        "loss": float(np.mean(losses)),
-                        "seconds": finished - started,
-                    }
-                )
-                started = finished
+                on_batch({"num_examples": len(labels), **means, "seconds": finished - started})
+            started = finished
     return metrics.result()

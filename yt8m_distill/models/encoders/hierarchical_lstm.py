@@ -7,6 +7,8 @@ import tensorflow as tf
 from yt8m_distill.models.encoders.stacked_lstm import StackedLstm, zero_without_frames
 from yt8m_distill.stack import keras
 
+LSTM_STATES = ("all", "hidden")
+
 
 class HierarchicalLstm(keras.layers.Layer):
     """Reads blocks of frames with one stacked LSTM and the blocks' final states with a second one.
@@ -39,7 +41,7 @@ class HierarchicalLstm(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if lstm_state not in ("all", "hidden"):
+        if lstm_state not in LSTM_STATES:
             raise ValueError(f"lstm_state must be 'all' or 'hidden'. Received: {lstm_state!r}.")
         self.block_length = block_length
         self.lstm_state = lstm_state

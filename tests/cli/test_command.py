@@ -1,0 +1,180 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tensorflow as tf
+from absl import flags
+
+from yt8m_distill.cli import eval as eval_command
+from yt8m_distill.cli import export_model, inference, train
+from yt8m_distill.cli.command import is_cluster, run_command
+from yt8m_distill.cli.common_flags import comma_list, integer_list
+
+COMMANDS = {
+    "train.py": train.main,
+    "eval.py": eval_command.main,
+    "inference.py": inference.main,
+    "export_model.py": export_model.main,
+}
+
+
+def define_flags(groups):
+    groups.add("Fruit", flags.DEFINE_integer, "apples", 3, "How many apples.", lower_bound=0)
+    groups.add("Fruit", flags.DEFINE_string, "pear", "", "Kind of pear.")
+
+
+def run(*argv, do=lambda values: None):
+    return run_command("market.py", "sells fruit.", define_flags, do, ["market.py", *argv])
+
+
+def test_flags_reach_the_command():
+    seen = []
+    assert run("--apples=5", "--pear", "nashi", do=lambda values: seen.append((values.apples, values.pear))) == 0
+    assert run(do=lambda values: seen.append((values.apples, values.pear))) == 0
+    assert seen == [(5, "nashi"), (3, "")]
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["--aples=5"], "Unknown command line flag 'aples'. Did you mean: apples ?"),
+        (["--banana"], "Unknown command line flag 'banana'"),
+        (["--apples=many"], "--apples"),
+        (["--apples=-1"], "--apples"),
+        (["--apples"], "apples"),
+        (["5"], "Unexpected argument '5'. Flags are written --name=value."),
+        (["--pear", "nashi", "and", "more"], "Unexpected argument 'and'."),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(argv, message, capsys):
+    assert run(*argv, do=lambda values: pytest.fail("the command must not run")) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1
+    assert err.startswith("market.py: error: ") and message in err and err.endswith("See market.py --help.\n")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_help_lists_flags_by_group(flag, capsys):
+    assert run(flag, do=lambda values: pytest.fail("the command must not run")) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("market.py: sells fruit.\n\nFruit:\n  --apples\n      How many apples. (default '3')\n")
+    assert "  --pear\n      Kind of pear.\n\nHelp:\n  --help\n" in out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("two\n  lines"),
+        OSError("two lines"),
+        ImportError("two lines"),
+        tf.errors.NotFoundError(None, None, "two lines"),
+    ],
+)
+def test_a_users_error_is_one_line(error, capsys):
+    def fail(values):
+        raise error
+
+    assert run(do=fail) == 2
+    assert capsys.readouterr().err == "market.py: error: two lines\n"
+    with pytest.raises(type(error)):
+        run("--debug", do=fail)
+
+
+def test_an_error_without_words_has_a_name(capsys):
+    def fail(values):
+        raise FileNotFoundError
+
+    assert run(do=fail) == 2
+    assert capsys.readouterr().err == "market.py: error: FileNotFoundError\n"
+
+
+def test_a_programming_error_is_not_hidden():
+    def fail(values):
+        raise KeyError("bug")
+
+    with pytest.raises(KeyError):
+        run(do=fail)
+
+
+def test_ctrl_c_has_its_own_status(capsys):
+    def interrupt(values):
+        raise KeyboardInterrupt
+
+    assert run(do=interrupt) == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "config, expected",
+    [
+        ("", False),
+        ("{}", False),
+        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}', False),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', True),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}', True),
+    ],
+)
+def test_clusters(config, expected, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config)
+    assert is_cluster() is expected
+
+
+@pytest.mark.parametrize("config", ["garbage", "[1]", "3", '{"cluster": ["a:1"]}', '{"cluster": {"worker": 2}}'])
+def test_no_clusters(config, monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", config)
+    with pytest.raises(ValueError, match="TF_CONFIG is not a JSON object with 'cluster' and 'task'"):
+        is_cluster()
+
+
+def test_comma_lists():
+    assert comma_list("rgb, audio") == ("rgb", "audio")
+    assert integer_list("feature_sizes", "1024, 128") == (1024, 128)
+    for text in ("1024,", "1024;128", "", "1.5"):
+        with pytest.raises(ValueError, match=f"--feature_sizes must list whole numbers.*Received: '{text}'"):
+            integer_list("feature_sizes", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_each_command(name, capsys):
+    assert COMMANDS[name]([name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith(f"{name}: ") and "--train_dir" in out and "(default " in out
+    groups = {
+        "train.py": ["Data", "Model", "Frame budget", "Training", "Distillation", "Machine", "Help"],
+        "eval.py": ["Evaluation", "Machine", "Help"],
+        "inference.py": ["Inference", "Machine", "Help"],
+        "export_model.py": ["Export", "Help"],
+    }[name]
+    assert [line[:-1] for line in out.splitlines()[1:] if line and line[0] != " "] == groups
+
+
+@pytest.mark.parametrize(
+    "name, flag, nearest",
+    [
+        ("train.py", "--base_learning_rat=1", "base_learning_rate"),
+        ("eval.py", "--runonce", "run_once"),
+        ("inference.py", "--topk=3", "top_k"),
+        ("export_model.py", "--outputdir=x", "output_dir"),
+    ],
+)
+def test_each_command_suggests_the_nearest_flag(name, flag, nearest, capsys):
+    assert COMMANDS[name]([name, flag]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and f"Did you mean: {nearest} ?" in err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_scripts_at_the_top_run_the_commands(name):
+    """Also that help needs no TensorFlow, whose import takes seconds."""
+    root = pathlib.Path(__file__).parents[2]
+    code = (
+        "import runpy, sys; sys.modules['tensorflow'] = None; sys.argv = [sys.argv[1], '--help']; "
+        "sys.path.insert(0, '.'); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, name], cwd=root, env={**os.environ}, capture_output=True, text=True
+    )
+    assert (run.returncode, run.stderr) == (0, "") and run.stdout.startswith(f"{name}: ")

@@ -1,0 +1,105 @@
+"""The flags of the original starter code, and their defaults."""
+
+import pytest
+
+from yt8m_distill.cli import eval as eval_command
+from yt8m_distill.cli import inference, train
+from yt8m_distill.cli.command import FlagGroups
+
+TRAIN = {
+    "train_dir": "/tmp/yt8m_model/",
+    "train_data_pattern": "",
+    "feature_names": "mean_rgb",
+    "feature_sizes": "1024",
+    "frame_features": False,
+    "model": "LogisticModel",
+    "start_new_model": False,
+    "num_gpu": 1,
+    "batch_size": 1024,
+    "label_loss": "CrossEntropyLoss",
+    "regularization_penalty": 1.0,
+    "base_learning_rate": 0.01,
+    "learning_rate_decay": 0.95,
+    "learning_rate_decay_examples": 4000000,
+    "num_epochs": 5,
+    "max_steps": None,
+    "export_model_steps": 1000,
+    "num_readers": 8,
+    "optimizer": "AdamOptimizer",
+    "clip_gradient_norm": 1.0,
+    "log_device_placement": False,
+    # Of the models:
+    "moe_num_mixtures": 2,
+    "lstm_cells": 1024,
+    "lstm_layers": 2,
+    # The original's MoeModel does not suit every model here, so the model decides.
+    "video_level_classifier_model": None,
+}
+EVAL = {
+    "train_dir": "/tmp/yt8m_model/",
+    "eval_data_pattern": "",
+    "batch_size": 1024,
+    "num_readers": 8,
+    "run_once": False,
+    "top_k": 20,
+}
+INFERENCE = {
+    "train_dir": "",
+    "input_data_pattern": "",
+    "input_model_tgz": "",
+    "untar_model_dir": "/tmp/yt8m-model",
+    "output_file": "",
+    "output_model_tgz": "",
+    "top_k": 20,
+    "batch_size": 512,
+    "num_readers": 1,
+}
+# What this package adds, and what its results depend on.
+ADDED_TO_TRAIN = {
+    "num_classes": 3862,
+    "max_frames": 300,
+    "seed": 0,
+    "frame_sampling": None,
+    "num_sampled_frames": None,
+    "frame_percent": None,
+    "every_n": None,
+    "num_blocks": None,
+    "distillation": "none",
+    "teacher_dir": "",
+    "distillation_losses": "rep,pred,ce",
+    "rep_weight": 1.0,
+    "pred_weight": 1.0,
+    "ce_weight": 1.0,
+    "int_weight": 1.0,
+    "prediction_kl": "categorical",
+    "match": "final",
+    "finetune_epochs": 0,
+    "student_init": "scratch",
+    "loss_preset": None,
+    "strategy": "auto",
+    "mixed_precision": "none",
+    "jit_compile": False,
+}
+
+
+@pytest.mark.parametrize(
+    "command, expected",
+    [(train, TRAIN), (train, ADDED_TO_TRAIN), (eval_command, EVAL), (inference, INFERENCE)],
+    ids=["train", "added to train", "eval", "inference"],
+)
+def test_defaults(command, expected):
+    groups = FlagGroups()
+    command._define_flags(groups)
+    defaults = {name: groups.values[name].default for name in expected}
+    assert defaults == expected
+    # 1 == 1.0 == True: an integer flag must not have become a float or a boolean.
+    assert {name: type(value) for name, value in defaults.items() if name != "learning_rate_decay_examples"} == {
+        name: type(value) for name, value in expected.items() if name != "learning_rate_decay_examples"
+    }
+
+
+@pytest.mark.parametrize("command", [train, eval_command, inference])
+def test_every_flag_has_a_help_text(command):
+    groups = FlagGroups()
+    command._define_flags(groups)
+    assert all(groups.values[name].help for name in groups.values)
