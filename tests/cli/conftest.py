@@ -7,7 +7,9 @@ import pytest
 def own_logging():
     """A command sets up the root logger for a process of its own; here, the next test gets it back."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    levels = {name: logging.getLogger(name).level for name in (None, "absl", "tensorflow")}
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)

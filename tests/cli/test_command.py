@@ -83,6 +83,14 @@ def test_a_users_error_is_one_line(error, capsys):
         run("--debug", do=fail)
 
 
+def test_tensorflows_names_of_operations_are_left_out(capsys):
+    def fail(values):
+        raise tf.errors.InvalidArgumentError(None, None, "{{function_node __wrapped__Get}} no frames [Op:Get] name: ")
+
+    assert run(do=fail) == 2
+    assert capsys.readouterr().err == "market.py: error: no frames\n"
+
+
 def test_an_error_without_words_has_a_name(capsys):
     def fail(values):
         raise FileNotFoundError

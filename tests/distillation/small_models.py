@@ -1,4 +1,4 @@
-"""A small teacher and a small student, a batch of made-up videos, and the losses between them written down once more."""
+"""A small teacher and a small student, a batch of made-up videos, and the losses between them written once more."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def make_model(seed, name="HierarchicalLstmModel", **options):
     blocks = {"num_blocks": 4} if name == "HierarchicalLstmModel" else {}
     small = {"num_classes": NUM_CLASSES, "max_frames": MAX_FRAMES}
     options = {**small, **lstm, **blocks, **options}
-    return create_model(name, options.pop("feature_names", FEATURES[0]), options.pop("feature_sizes", FEATURES[1]), **options)
+    return create_model(
+        name, options.pop("feature_names", FEATURES[0]), options.pop("feature_sizes", FEATURES[1]), **options
+    )
 
 
 def make_pair(**options):
@@ -64,7 +66,10 @@ def _block_distance(video, targets, outputs, teacher_encoder, student_encoder):
     blocks = [frames_read[start : start + length] for start in range(0, len(frames_read), length)]
     return _mean_distance(
         [
-            (targets["block_states"][video, frames[-1] // teacher_encoder.block_length], outputs["block_states"][video, b])
+            (
+                targets["block_states"][video, frames[-1] // teacher_encoder.block_length],
+                outputs["block_states"][video, b],
+            )
             for b, frames in enumerate(blocks)
         ]
     )

@@ -8,14 +8,16 @@ from tests.distillation.small_models import BUDGET, DATA, INPUTS, make_model, ma
 from yt8m_distill.distillation import DistillationConfig, Distiller, warm_start
 from yt8m_distill.stack import keras
 
-
 # ---- features, classes, states
 
 
 @pytest.mark.parametrize(
     "of_student, message",
     [
-        ({"feature_names": ("rgb", "sound")}, "agree on feature_names. Received: teacher .*'audio'.*, student .*'sound'"),
+        (
+            {"feature_names": ("rgb", "sound")},
+            "agree on feature_names. Received: teacher .*'audio'.*, student .*'sound'",
+        ),
         ({"feature_sizes": (2, 3)}, r"agree on feature_sizes. Received: teacher \(3, 2\), student \(2, 3\)"),
         ({"num_classes": 6}, "agree on num_classes. Received: teacher 4, student 6"),
         ({"max_frames": 20}, "agree on max_frames. Received: teacher 12, student 20"),
@@ -47,7 +49,12 @@ def distiller_logs(distiller, data=DATA):
 @pytest.mark.parametrize(
     "teacher, student, alignment, message",
     [
-        ("FrameLevelLogisticModel", "FrameLevelLogisticModel", "frame", "cannot match frame states: the teacher has none"),
+        (
+            "FrameLevelLogisticModel",
+            "FrameLevelLogisticModel",
+            "frame",
+            "cannot match frame states: the teacher has none",
+        ),
         ("LstmModel", "FrameLevelLogisticModel", "frame", "cannot match frame states: the student has none"),
         ("LstmModel", "LstmModel", "block", "cannot match block states: the teacher has none"),
         ("HierarchicalLstmModel", "LstmModel", "both", "cannot match block states: the student has none"),
@@ -130,18 +137,20 @@ def test_a_classifier_that_no_loss_trains_must_fit_the_teachers():
 
 def test_sharing_a_classifier_must_be_both_asked_for_and_built():
     teacher, student = make_pair()
-    with pytest.raises(ValueError, match="share_classifier=True, but .* two classifiers"):
+    with pytest.raises(ValueError, match=r"share_classifier=True, but .* two classifiers"):
         Distiller(teacher, student, DistillationConfig("parallel", ("rep",), share_classifier=True))
     sharing = student.model_config.build(teacher.classifier)
     for scheme in ("serial", "parallel"):
-        with pytest.raises(ValueError, match="share_classifier=False, but .* one classifier"):
+        with pytest.raises(ValueError, match=r"share_classifier=False, but .* one classifier"):
             Distiller(teacher, sharing, DistillationConfig(scheme, ("rep", "ce")))
 
 
 # ---- a student that starts from its teacher
 
 
-@pytest.mark.parametrize("of_student", [{"num_blocks": 2}, {"num_blocks": None, "block_length": 4}, {"every_n": 2}], ids=str)
+@pytest.mark.parametrize(
+    "of_student", [{"num_blocks": 2}, {"num_blocks": None, "block_length": 4}, {"every_n": 2}], ids=str
+)
 def test_warm_start_copies_weights_over_other_blocks_and_budgets(of_student):
     budget = {} if "every_n" in of_student else BUDGET
     teacher, student = make_model(1), make_model(2, **budget, **of_student)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.training.tiny_runs import (
-    FRAMES,
     checkpoint_steps,
     checkpoint_values,
     model_config,
@@ -23,11 +22,6 @@ SCHEDULE = {"learning_rate_decay": 0.5, "learning_rate_decay_examples": 15, "bas
 @pytest.fixture(scope="module")
 def means(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("means"))
-
-
-@pytest.fixture(scope="module")
-def frames(tmp_path_factory):
-    return write_shards(tmp_path_factory.mktemp("frames"), FRAMES)
 
 
 def assert_same_run(one, other):
@@ -110,13 +104,10 @@ def test_an_optimizer_within_an_optimizer(settings, means, tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
-STUDENT = {"model": "FrameLevelLogisticModel", "schema": FRAMES, "num_sampled_frames": 2}
-
-
 @pytest.fixture(scope="module")
-def teacher(frames, tmp_path_factory):
+def teacher(means, tmp_path_factory):
     teacher_dir = tmp_path_factory.mktemp("teacher")
-    train(model_config("FrameLevelLogisticModel", FRAMES), training_config(teacher_dir, frames, base_learning_rate=1.0))
+    train(model_config(), training_config(teacher_dir, means, base_learning_rate=1.0))
     return teacher_dir
 
 
@@ -128,7 +119,7 @@ def teacher(frames, tmp_path_factory):
         ("parallel", [2, 5]),
     ],
 )
-def test_a_distillation(scheme, stops, frames, teacher, tmp_path):
+def test_a_distillation(scheme, stops, means, teacher, tmp_path):
     settings = {
         "num_epochs": 1,
         "finetune_epochs": 1,
@@ -138,31 +129,29 @@ def test_a_distillation(scheme, stops, frames, teacher, tmp_path):
         "keep_checkpoints": 1,
         **SCHEDULE,
     }
-    student = model_config(**STUDENT)
-    train(student, training_config(tmp_path / "one", frames, **settings))
+    train(model_config(), training_config(tmp_path / "one", means, **settings))
     for max_steps in (*stops, None):
-        train(student, training_config(tmp_path / "two", frames, **settings, max_steps=max_steps))
+        train(model_config(), training_config(tmp_path / "two", means, **settings, max_steps=max_steps))
         assert checkpoint_steps(tmp_path / "two") == [max_steps or 6]
     assert checkpoint_values(tmp_path / "one")["position/phase"] == 1
     assert_same_run(tmp_path / "one", tmp_path / "two")
     if scheme == "parallel":
         # Its teacher, too, although fine-tuning was taken up without it.
         assert_same_run(tmp_path / "one" / "teacher", tmp_path / "two" / "teacher")
-        assert load_model(str(tmp_path / "two" / "teacher")).sampler is None
     else:
         assert not any(name.startswith("teacher") for name in checkpoint_values(tmp_path / "two"))
 
 
-def test_a_student_can_start_from_its_teacher(frames, teacher, tmp_path):
+def test_a_student_can_start_from_its_teacher(means, teacher, tmp_path):
     config = training_config(
         tmp_path,
-        frames,
+        means,
         max_steps=1,
         base_learning_rate=1e-30,
         distillation=DistillationConfig("serial"),
         teacher_dir=str(teacher),
         student_init="teacher",
     )
-    train(model_config(**STUDENT), config)
+    train(model_config(), config)
     for of_student, of_teacher in zip(load_model(str(tmp_path)).get_weights(), load_model(str(teacher)).get_weights()):
         np.testing.assert_array_equal(of_student, of_teacher)

@@ -72,6 +72,15 @@ def test_a_parallel_distillation_makes_its_own_teacher_but_cannot_start_from_it(
         training_config("dir", distillation=PARALLEL, student_init="teacher")
 
 
+@pytest.mark.parametrize("teacher_dir", ["runs/a", "runs/a/", "./runs/a/teacher"])
+def test_a_new_run_must_not_delete_its_teacher(teacher_dir):
+    settings = {"distillation": SERIAL, "teacher_dir": teacher_dir, "start_new_model": True}
+    with pytest.raises(ValueError, match="start_new_model would delete the teacher"):
+        training_config("runs/a", **settings)
+    assert training_config("runs/ab", **settings).start_new_model
+    assert training_config("runs/a", **{**settings, "start_new_model": False}).teacher_dir == teacher_dir
+
+
 def test_records_everything_but_the_order_to_start_anew():
     config = training_config("dir", "files", start_new_model=True, distillation=SERIAL, teacher_dir="teacher")
     recorded = json.loads(json.dumps(config.recorded()))

@@ -21,11 +21,11 @@ def results(tmp_path_factory):
     return dict(np.load(folder / "results.npz"))
 
 
-@pytest.mark.parametrize("case, num_losses", [("labels", 2), ("parallel", 6)])
+@pytest.mark.parametrize("case, num_losses", [("labels", 2), ("parallel", 5)])
 def test_the_loss_curve_is_the_same(results, case, num_losses):
     one, two = results[f"{case}/one/losses"], results[f"{case}/two/losses"]
     assert one.shape == two.shape == (6, num_losses) and one.min() > 0
-    np.testing.assert_allclose(two, one, rtol=1e-5)
+    np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("case", ["labels", "parallel"])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tests.records import make_videos, write_videos
 from yt8m_distill.data import RecordSchema
-from yt8m_distill.models import ModelConfig
+from yt8m_distill.models import ModelConfig, write_model_flags
 from yt8m_distill.training import TrainingConfig
 
 MEANS = RecordSchema(("mean_rgb",), (4,), frame_features=False, num_classes=3)
@@ -54,3 +54,12 @@ def read_scalars(directory) -> dict:
             for value in event.summary.value:
                 scalars.setdefault(value.tag, []).append((event.step, float(tf.make_ndarray(value.tensor))))
     return scalars
+
+
+def save_model(directory, model, step=1) -> None:
+    """Makes a train_dir of a model as it is: flags and weights, without a run."""
+    write_model_flags(str(directory), model.model_config, "CrossEntropyLoss")
+    manager = tf.train.CheckpointManager(
+        tf.train.Checkpoint(model=model), str(directory), None, checkpoint_name="model.ckpt"
+    )
+    manager.save(checkpoint_number=step)

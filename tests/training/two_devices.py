@@ -14,7 +14,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from tests.training.tiny_runs import FRAMES, MEANS, checkpoint_values, model_config, training_config, write_shards
+from tests.training.tiny_runs import checkpoint_values, model_config, training_config, write_shards
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.training import run, train
 
@@ -31,29 +31,25 @@ def main(folder, output):
     folder = pathlib.Path(folder)
     results = {}
 
-    def run_on(strategy, case, model, schema, stops=(None,), **settings):
+    def run_on(strategy, case, stops=(None,), **settings):
         name = f"{case}/{'one' if strategy is one else 'two'}"
         settings["batch_size"] = GLOBAL_BATCH // strategy.num_replicas_in_sync
         losses = []
         for max_steps in stops:
-            config = training_config(folder / name, patterns[schema], max_steps=max_steps, **SETTINGS, **settings)
+            config = training_config(folder / name, pattern, max_steps=max_steps, **SETTINGS, **settings)
             with recorded_losses(losses):
-                result = train(model, config, strategy)
+                result = train(model_config(), config, strategy)
         results[f"{name}/losses"] = losses
         results[f"{name}/metrics"] = [value for _, value in sorted((result["metrics"] or {}).items())]
         for variable, value in checkpoint_values(folder / name).items():
             results[f"{name}/checkpoint/{variable}"] = value
 
-    patterns = {
-        schema: write_shards(folder / schema.feature_names[0], schema, NUM_RECORDS) for schema in (MEANS, FRAMES)
-    }
-    labels = {"regularization_penalty": 1e4, "eval_data_pattern": patterns[MEANS]}
-    student = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2)
+    pattern = write_shards(folder / "records", count=NUM_RECORDS)
     for strategy in (one, two):
         # The run on two replicas stops at the end of the first pass, and is taken up again.
         stops = (None,) if strategy is one else (3, None)
-        run_on(strategy, "labels", model_config(), MEANS, stops, **labels)
-        run_on(strategy, "parallel", student, FRAMES, distillation=DistillationConfig("parallel"))
+        run_on(strategy, "labels", stops, regularization_penalty=1e4, eval_data_pattern=pattern)
+        run_on(strategy, "parallel", distillation=DistillationConfig("parallel", losses=("pred", "ce")))
     np.savez(output, **results)
 
 

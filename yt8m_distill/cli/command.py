@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import sys
 import textwrap
 from typing import Callable
@@ -70,6 +72,8 @@ def run_command(name: str, description: str, define_flags: Callable, run: Callab
     except flags.Error as error:
         return _report(name, error, f"See {name} --help.")
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr, force=True)
+    for library in ("absl", "tensorflow"):
+        logging.getLogger(library).setLevel(logging.WARNING)  # their notes are for their developers
     import tensorflow as tf  # takes seconds: not for --help, not for a mistyped flag
 
     try:
@@ -89,8 +93,6 @@ def is_cluster() -> bool:
     Raises:
       ValueError: TF_CONFIG is not what TensorFlow reads.
     """
-    import json
-
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return False
@@ -102,6 +104,8 @@ def is_cluster() -> bool:
 
 
 def _report(name, error, hint=""):
-    message = " ".join(str(error).split()) or type(error).__name__
+    # TensorFlow wraps its messages in the names of operations.
+    message = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]( name: *)?", "", str(error))
+    message = " ".join(message.split()) or type(error).__name__
     print(f"{name}: error: {message} {hint}".rstrip(), file=sys.stderr)
     return USER_ERROR

@@ -70,10 +70,16 @@ def parse_frame_level(
       `num_sampled_frames` int32 [B]. Rows past the number of frames are 0.
 
     Raises:
+      ValueError: sampler and schema differ in max_frames.
       tf.errors.InvalidArgumentError: at run time, for a record without an id or a feature list, with a label
         outside [0, num_classes), with entries that are no whole number of frames, or whose features differ in
         their number of frames.
     """
+    if sampler is not None and sampler.max_frames != schema.max_frames:
+        raise ValueError(
+            "The frame budget and the schema must agree on max_frames. "
+            f"Received: sampler {sampler.max_frames}, schema {schema.max_frames}."
+        )
     feature_lists = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in schema.feature_names}
     context, entries, num_entries = tf.io.parse_sequence_example(serialized, _CONTEXT_FEATURES, feature_lists)
     ids = _video_ids(context, source)

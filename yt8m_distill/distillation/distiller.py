@@ -169,6 +169,13 @@ class Distiller(keras.Model):
 
     def _check_match(self):
         config, teacher, student = self.distillation_config, self.teacher, self.student
+        is_shared = student.classifier is teacher.classifier
+        if is_shared != config.share_classifier:
+            raise ValueError(
+                f"share_classifier={config.share_classifier}, but teacher and student were built with "
+                f"{'one classifier' if is_shared else 'two classifiers'}. Build the student with "
+                "`model_config.build(teacher.classifier)` to share it, with `model_config.build()` otherwise."
+            )
         for name in ("feature_names", "feature_sizes", "num_classes", "max_frames", "frame_level"):
             of_teacher, of_student = getattr(teacher.model_config, name), getattr(student.model_config, name)
             if of_teacher != of_student:
@@ -196,7 +203,7 @@ class Distiller(keras.Model):
                 "Use --project_encoding to learn a linear map between them, or leave 'rep' out of "
                 "--distillation_losses."
             )
-        self.projection = keras.layers.Dense(of_teacher, name="projection")
+        self.projection = keras.layers.Dense(of_teacher, name="projection", dtype="float32")
         self.projection.build([None, of_student])
 
 

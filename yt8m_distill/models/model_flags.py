@@ -12,7 +12,7 @@ from yt8m_distill.models.zoo import ModelConfig
 
 FILE_NAME = "model_flags.json"
 
-_BUDGET_AND_SIZES = (
+BUDGET_AND_SIZES = (
     "num_classes",
     "max_frames",
     "frame_sampling",
@@ -42,7 +42,7 @@ def write_model_flags(
         "feature_names": ",".join(config.feature_names),
         "frame_features": config.frame_level,
         "label_loss": label_loss,
-        **{name: getattr(config, name) for name in _BUDGET_AND_SIZES},
+        **{name: getattr(config, name) for name in BUDGET_AND_SIZES},
         "hyperparameters": config.hyperparameters,
     }
     if training is not None:
@@ -82,7 +82,7 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
             model=flags["model"],
             feature_names=tuple(name.strip() for name in flags["feature_names"].split(",")),
             feature_sizes=tuple(int(size) for size in flags["feature_sizes"].split(",")),
-            **{name: flags[name] for name in _BUDGET_AND_SIZES},
+            **{name: flags[name] for name in BUDGET_AND_SIZES},
             hyperparameters=flags["hyperparameters"],
         )
     except KeyError as error:

@@ -9,22 +9,10 @@ import tensorflow as tf
 
 from yt8m_distill.models import ModelConfig, read_model_flags, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, CHECKPOINT_NAME
-from yt8m_distill.models.model_flags import FILE_NAME
+from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
 from yt8m_distill.training.training_config import TrainingConfig
 
-_FIXED_TOP_LEVEL = (
-    "model",
-    "feature_names",
-    "feature_sizes",
-    "num_classes",
-    "max_frames",
-    "frame_sampling",
-    "num_sampled_frames",
-    "frame_percent",
-    "every_n",
-    "label_loss",
-)
-# Mixed float16 wraps the optimizer, whose state would be lost.
+_FIXED_TOP_LEVEL = ("model", "feature_names", "feature_sizes", *BUDGET_AND_SIZES, "label_loss")
 _FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
@@ -76,7 +64,7 @@ def _check_same_run(recorded, model_config, config):
         "feature_names": ",".join(model_config.feature_names),
         "feature_sizes": ",".join(map(str, model_config.feature_sizes)),
         "label_loss": config.label_loss,
-        **{name: getattr(model_config, name) for name in _FIXED_TOP_LEVEL[3:9]},
+        **{name: getattr(model_config, name) for name in BUDGET_AND_SIZES},
     }
     differences = [(name, recorded.get(name), current[name]) for name in _FIXED_TOP_LEVEL]
     old, new = recorded.get("hyperparameters", {}), model_config.hyperparameters

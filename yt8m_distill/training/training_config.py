@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import LABEL_LOSSES
@@ -102,10 +103,19 @@ class TrainingConfig:
             raise ValueError(
                 "student_init='teacher' needs --teacher_dir, the train_dir of a trained teacher."
             )
+        if self.start_new_model and self.teacher_dir and _is_within(self.teacher_dir, self.train_dir):
+            raise ValueError(
+                f"start_new_model would delete the teacher: teacher_dir={self.teacher_dir!r} lies in "
+                f"train_dir={self.train_dir!r}. Give another train_dir."
+            )
 
     def recorded(self) -> dict:
         """What `model_flags.json` records: everything but where the run was started."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name != "start_new_model"}
+
+
+def _is_within(path, directory):
+    return os.path.join(os.path.abspath(path), "").startswith(os.path.join(os.path.abspath(directory), ""))
 
 
 def _require_one_of(name, value, allowed):

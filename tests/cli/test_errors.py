@@ -1,0 +1,228 @@
+"""What users get wrong: each mistake ends a command with status 2 and one line that names it."""
+
+import json
+import shutil
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.records import frame_record, make_videos, record_of, video_record, write_records, write_videos
+from tests.training.tiny_runs import FRAMES, MEANS, model_config, save_model, training_config
+from yt8m_distill.cli import eval as eval_command
+from yt8m_distill.cli import export_model, inference, train
+from yt8m_distill.training.train_dir import prepare_train_dir
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Records good and bad, and a trained model."""
+    root = tmp_path_factory.mktemp("places")
+    videos = make_videos(MEANS, 6)
+    write_videos(root, videos, MEANS, prefix="good")
+    write_videos(root, make_videos(FRAMES, 3), FRAMES, prefix="frames")
+    whole = (root / "good00.tfrecord").read_bytes()
+    (root / "truncated.tfrecord").write_bytes(whole[:-10])
+    (root / "damaged.tfrecord").write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+    (root / "text.tfrecord").write_text("id,labels\n" * 10)
+    (root / "empty.tfrecord").write_bytes(b"")
+    label = [record_of(video, MEANS) for video in videos] + [video_record({"mean_rgb": [0.0] * 4}, "off", [3])]
+    write_records(root / "label.tfrecord", label)
+    lengths = {"rgb": np.zeros([2, 4], np.uint8), "audio": np.zeros([3, 4], np.uint8)}
+    write_records(root / "lengths.tfrecord", [frame_record(lengths, "odd")])
+
+    save_model(root / "model", model_config().build())
+    for name, key, value in (("bad_loss", "label_loss", "L2"), ("bad_model", "model", "GptModel")):
+        shutil.copytree(root / "model", root / name)
+        flags = json.loads((root / "model" / "model_flags.json").read_text())
+        (root / name / "model_flags.json").write_text(json.dumps({**flags, key: value}))
+    shutil.copytree(root / "model", root / "bad_json")
+    (root / "bad_json" / "model_flags.json").write_text("{")
+    prepare_train_dir(model_config(), training_config(root / "run", optimizer="AdamOptimizer"))
+    tf.train.CheckpointManager(tf.train.Checkpoint(), str(root / "run"), 1).save()
+    (root / "home").mkdir()
+    (root / "home" / "thesis.tex").write_text("precious")
+    (root / "bad.tgz").write_text("no archive")
+    return root
+
+
+def check(main, name, flags, message, places, capsys):
+    flags = [flag.format(places=places) for flag in flags]
+    assert main([name, *flags]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "Traceback" not in err
+    *notes, error = err.splitlines()
+    assert error.startswith(f"{name}: error: ")
+    assert message.format(places=places) in error
+    assert not any("rror" in note for note in notes)
+    return types.SimpleNamespace(notes=notes, error=error)
+
+
+GOOD = ["--train_data_pattern={places}/good*", "--feature_names=mean_rgb", "--feature_sizes=4", "--num_classes=3"]
+ON_FRAMES = [
+    "--train_data_pattern={places}/frames*",
+    "--feature_names=rgb",
+    "--feature_sizes=4",
+    "--num_classes=3",
+    "--max_frames=8",
+    "--frame_features",
+    "--model=FrameLevelLogisticModel",
+]
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        # Data.
+        (["--train_data_pattern={places}/nothing*"], "data_pattern='{places}/nothing*' matches no file"),
+        (["--train_data_pattern="], "Unable to find training files. data_pattern='' is empty"),
+        (["--eval_data_pattern={places}/nothing*"], "Unable to find evaluation files"),
+        (["--feature_sizes=5"], "good00.tfrecord: feature 'mean_rgb' has 4 values, but feature_sizes says 5"),
+        (["--feature_names=mean_audio"], "good00.tfrecord: has no feature 'mean_audio'"),
+        (["--feature_sizes=4,4"], "(1 names), feature_sizes='4,4' (2 sizes)"),
+        (["--feature_sizes=four"], "--feature_sizes must list whole numbers"),
+        (["--train_data_pattern={places}/frames*"], "The record is frame-level: add --frame_features"),
+        (["--train_data_pattern={places}/text*"], "text.tfrecord: is not a TFRecord file"),
+        (["--train_data_pattern={places}/empty*"], "hold no record"),
+        (["--num_classes=1"], "num_classes must be at least 2"),
+        # The model.
+        (["--model=GptModel"], "Unknown model 'GptModel'. The models are: LogisticModel"),
+        (["--model=LstmModel"], "LstmModel reads frames: add --frame_features"),
+        (["--frame_features"], "LogisticModel reads mean features: leave out --frame_features"),
+        (["--num_sampled_frames=3"], "LogisticModel reads mean features and cannot have a frame budget"),
+        (["--lstm_cells=3"], "LogisticModel has no hyperparameter 'lstm_cells'"),
+        (["--dropout_rate=1"], "dropout_rate must be in [0, 1)"),
+        (["--video_level_classifier_model=Svm"], "video_level_classifier_model must be one of"),
+        # The training.
+        (["--optimizer=Magic"], "Unknown optimizer 'Magic'"),
+        (["--label_loss=L2"], "label_loss must be one of CrossEntropyLoss"),
+        (["--batch_size=0"], "batch_size must be at least 1"),
+        (["--train_dir="], "train_dir must not be empty"),
+        (["--train_dir={places}/bad.tgz"], "bad.tgz"),
+        (["--train_dir={places}/run", "--label_loss=HingeLoss"], "holds a run with label_loss='CrossEntropyLoss'"),
+        (["--train_dir={places}/home", "--start_new_model"], "it holds 'thesis.tex'"),
+        (["--strategy=multi_worker"], "needs the environment variable TF_CONFIG"),
+        (["--strategy=tpu"], "--strategy"),
+        # The distillation.
+        (["--distillation=serial"], "Serial distillation needs --teacher_dir"),
+        (["--distillation=serial", "--teacher_dir={places}/home"], "No checkpoint file found in {places}/home"),
+        (["--distillation=serial", "--distillation_losses=rep,mse"], "Received: 'mse'"),
+        (["--rep_weight=2"], "--rep_weight needs --distillation=serial or --distillation=parallel"),
+        (
+            ["--distillation=parallel", "--loss_preset=authors_code", "--rep_weight=2"],
+            "--loss_preset=authors_code sets --rep_weight: give one of the two",
+        ),
+        (
+            ["--distillation=serial", "--teacher_dir={places}/model", "--match=intermediate"],
+            "Loss 'int' cannot match frame states: the teacher has none",
+        ),
+    ],
+)
+def test_train(flags, message, places, tmp_path, capsys):
+    check(train.main, "train.py", [*GOOD, f"--train_dir={tmp_path / 'new'}", *flags], message, places, capsys)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--frame_sampling=uniform"], "frame_sampling='uniform' needs a budget"),
+        (["--frame_sampling=best", "--num_sampled_frames=2"], "'best'"),
+        (["--num_sampled_frames=2", "--every_n=2"], "every_n"),
+        (["--model=LstmModel", "--num_blocks=2"], "LstmModel has no hyperparameter 'num_blocks'"),
+        (["--feature_names=audio"], "frames00.tfrecord: has no feature 'audio'"),
+        (
+            ["--distillation=serial", "--teacher_dir={places}/model"],
+            "Teacher and student must agree on feature_names. Received: teacher ('mean_rgb',), student ('rgb',)",
+        ),
+    ],
+)
+def test_train_on_frames(flags, message, places, tmp_path, capsys):
+    check(train.main, "train.py", [*ON_FRAMES, f"--train_dir={tmp_path / 'new'}", *flags], message, places, capsys)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        ([*GOOD, "--train_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        ([*GOOD, "--train_data_pattern={places}/damaged*"], "{places}/damaged.tfrecord: "),
+        (
+            [*GOOD, "--train_data_pattern={places}/label*"],
+            "video 'off' in {places}/label.tfrecord record 6: a label is outside [0, num_classes=3)",
+        ),
+        (
+            [*ON_FRAMES, "--train_data_pattern={places}/lengths*", "--feature_names=rgb,audio", "--feature_sizes=4,4"],
+            "video 'odd' in {places}/lengths.tfrecord record 0: features 'rgb' and 'audio' have different numbers",
+        ),
+    ],
+)
+def test_train_on_bad_records(flags, message, places, tmp_path, capsys):
+    check(train.main, "train.py", [*flags, f"--train_dir={tmp_path / 'new'}"], message, places, capsys)
+
+
+@pytest.mark.parametrize("config", ["worker0:2222", '{{"cluster": {{"worker": 2}}}}'])
+def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TF_CONFIG", config.format())
+    flags = [*GOOD, f"--train_dir={tmp_path / 'new'}"]
+    check(train.main, "train.py", flags, "TF_CONFIG is not a JSON object", places, capsys)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--eval_data_pattern="], "Unable to find evaluation files. data_pattern='' is empty"),
+        (["--eval_data_pattern={places}/frames*"], "frames00.tfrecord: has no feature 'mean_rgb'"),
+        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--train_dir={places}/home"], "No checkpoint file found in {places}/home"),
+        (["--checkpoint=best"], "Training keeps the best checkpoint when it is given --eval_data_pattern"),
+        (["--train_dir={places}/bad_json"], "bad_json/model_flags.json: is not valid JSON"),
+        (["--train_dir={places}/bad_model"], "bad_model/model_flags.json: Unknown model 'GptModel'"),
+        (["--train_dir={places}/bad_loss"], "label_loss must be one of"),
+        (["--top_k=0"], "--top_k"),
+        (["--model=LogisticModel"], "Unknown command line flag 'model'"),
+    ],
+)
+def test_eval(flags, message, places, capsys):
+    good = ["--train_dir={places}/model", "--eval_data_pattern={places}/good*", "--run_once"]
+    check(eval_command.main, "eval.py", [*good, *flags], message, places, capsys)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--train_dir="], "Give exactly one of --train_dir and --input_model_tgz"),
+        (["--input_model_tgz={places}/bad.tgz"], "Give exactly one of --train_dir and --input_model_tgz"),
+        (["--train_dir=", "--input_model_tgz={places}/bad.tgz"], "model archive {places}/bad.tgz: it is corrupt"),
+        (["--input_data_pattern="], "--input_data_pattern must not be empty"),
+        (["--output_file="], "--output_file must not be empty"),
+        (["--input_data_pattern={places}/nothing*"], "Unable to find input files"),
+        (["--top_k=4"], "--top_k=4 exceeds the number of classes, 3"),
+        (["--train_dir={places}/home"], "No checkpoint file found in {places}/home"),
+        (["--input_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--num_readers=0"], "--num_readers"),
+        (["--segment_labels"], "Unknown command line flag 'segment_labels'"),
+    ],
+)
+def test_inference(flags, message, places, tmp_path, capsys):
+    good = ["--train_dir={places}/model", "--input_data_pattern={places}/good*", "--top_k=2"]
+    places_to_write = [f"--output_file={tmp_path / 'out.csv'}", f"--untar_model_dir={tmp_path / 'untar'}"]
+    check(inference.main, "inference.py", [*good, *places_to_write, *flags], message, places, capsys)
+    assert list(tmp_path.iterdir()) == []  # not half a file
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--train_dir="], "--train_dir must not be empty"),
+        (["--output_dir="], "--output_dir must not be empty"),
+        (["--output_dir={places}/home"], "{places}/home"),
+        (["--train_dir={places}/home"], "Cannot find {places}/home/model_flags.json"),
+        (["--top_k=4"], "top_k must be from 1 to num_classes=3. Received: 4"),
+        (["--format=onnx"], "Unknown command line flag 'format'"),
+    ],
+)
+def test_export_model(flags, message, places, tmp_path, capsys):
+    good = ["--train_dir={places}/model", f"--output_dir={tmp_path / 'export'}", "--top_k=2"]
+    check(export_model.main, "export_model.py", [*good, *flags], message, places, capsys)
+    assert list(tmp_path.iterdir()) == []
+    assert (places / "home" / "thesis.tex").read_text() == "precious"
