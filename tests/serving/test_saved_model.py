@@ -57,8 +57,10 @@ def test_serves_unlabelled_records_with_the_old_id_key(tmp_path):
     export_saved_model(build("FrameLevelLogisticModel", FRAMES), str(tmp_path / "saved"), top_k=5)
     serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
     video = make_videos(FRAMES, 1)[0]
-    labelled = serve(example_bytes=[record_of(video, FRAMES)])
-    unlabelled = serve(example_bytes=[record_of(video, FRAMES, id_key="video_id", labelled=False)])
+    labelled = serve(example_bytes=tf.constant([record_of(video, FRAMES)]))
+    unlabelled = serve(
+        example_bytes=tf.constant([record_of(video, FRAMES, id_key="video_id", labels=None)])
+    )
     for name in ("video_id", "class_indexes", "predictions"):
         np.testing.assert_array_equal(labelled[name], unlabelled[name])
 
