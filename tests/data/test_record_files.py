@@ -201,7 +201,9 @@ def test_a_first_file_that_is_missing(tmp_path):
 def test_a_first_record_that_is_damaged(tmp_path):
     path = pathlib.Path(write_records(tmp_path / "shard", [frame_record(FRAMES)]))
     flip_bit(path, position=20)
-    assert failure_of([str(path)], FRAME_SCHEMA) == f"{path}: is not a TFRecord file, or is damaged."
+    assert failure_of([str(path)], FRAME_SCHEMA) == (
+        f"{path}: record 0 fails its checksum. Download the file again or remove it."
+    )
 
 
 # The number of records.

@@ -169,3 +169,14 @@ def test_weights_alone_are_no_run_to_go_on_with(pattern, tmp_path):
     with pytest.raises(TrainDirError) as error:
         train(model_config(), config)
     assert str(error.value).startswith(f"{path} holds weights alone")
+
+
+def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):
+    addons = pytest.importorskip("tensorflow_addons", reason="tensorflow-addons is not installed")
+    train(model_config(), training_config(tmp_path, pattern, optimizer="MovingAverage", num_epochs=2))
+    values = checkpoint_values(tmp_path)
+    names = [name for name in values if name.startswith("model/") and ".OPTIMIZER_SLOT" not in name]
+    slots = {name: values[f"{name}/.OPTIMIZER_SLOT/optimizer/average"] for name in names}
+    assert len(slots) == 2 and addons.__version__
+    for name, average in slots.items():
+        np.testing.assert_array_equal(values[name], average)

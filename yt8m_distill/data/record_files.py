@@ -78,10 +78,13 @@ def locate_damage(files: list[str], schema: RecordSchema) -> str | None:
 
 
 def _read_records(path):
+    number = 0
     try:
-        yield from tf.data.TFRecordDataset(path).as_numpy_iterator()
+        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+            yield record
+            number += 1
     except tf.errors.DataLossError as error:
-        raise DataError(_check_lengths(path) or f"{path}: is not a TFRecord file, or is damaged.") from error
+        raise DataError(_check_lengths(path) or _bad_checksum(path, number)) from error
     except tf.errors.OpError as error:
         raise DataError(f"{path}: cannot be read: {error.message}") from error
 
@@ -111,10 +114,14 @@ def _check_payloads(path, schema):
             _check_record(f"{path} record {number}", record, schema)
             number += 1
     except tf.errors.DataLossError:
-        return f"{path}: record {number} fails its checksum. Download the file again or remove it."
+        return _bad_checksum(path, number)
     except DataError as error:
         return str(error)
     return None
+
+
+def _bad_checksum(path, number):
+    return f"{path}: record {number} fails its checksum. Download the file again or remove it."
 
 
 def _check_record(place, record, schema):

@@ -25,9 +25,9 @@ def predict_batches(model, dataset, strategy=None):
     is_multi_worker = strategy is not None and strategy.extended._in_multi_worker_mode()
     if num_replicas == 1 or is_multi_worker:
         # Each worker of a multi-worker strategy reads its own copy of the weights, without the others.
-        run = _predict_function(model)
+        run = model.predictions_of
     else:
-        run = _distributed(_predict_function(model), strategy)
+        run = _distributed(model.predictions_of, strategy)
     for batch in dataset:
         inputs = {name: value for name, value in batch.items() if name not in _NOT_INPUTS}
         yield {
@@ -35,14 +35,6 @@ def predict_batches(model, dataset, strategy=None):
             "labels": batch["labels"].numpy(),
             "predictions": run(inputs).numpy(),
         }
-
-
-def _predict_function(model):
-    @tf.function(reduce_retracing=True)
-    def predict(inputs):
-        return model(inputs, training=False)["predictions"]
-
-    return predict
 
 
 def _distributed(predict, strategy):

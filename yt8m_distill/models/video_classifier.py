@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import tensorflow as tf
 
 from yt8m_distill.data.frame_sampling import FrameSampler
@@ -65,6 +67,11 @@ class VideoClassifier(keras.Model):
     def call(self, inputs, training=None):
         outputs = self.encode_and_classify(inputs, training=training)
         return {"encoding": outputs["encoding"], "predictions": outputs["predictions"]}
+
+    @functools.cached_property
+    def predictions_of(self):
+        """Graph function from inputs to predictions, float32 [B, num_classes]; traced once for all evaluations."""
+        return tf.function(lambda inputs: self(inputs, training=False)["predictions"], reduce_retracing=True)
 
     def encode_and_classify(self, inputs, training=None) -> dict:
         """As calling the model, plus what intermediate distillation matches.

@@ -107,6 +107,7 @@ class _Run:
             if self.position.phase == _TRAIN:
                 self._begin_finetuning()
             self._fit_phase(_FINETUNE, config.finetune_epochs)
+        self._take_averages()
         self.save()
         reason = "step" if self._reached_max_steps() else "epoch"
         _logger.info("Done training -- %s limit reached.", reason)
@@ -120,6 +121,13 @@ class _Run:
             variable.assign(getattr(self.position, name))
         self._keeper.save(self.position.step)
         self._saved_step = self.position.step
+
+    def _take_averages(self):
+        """Gives the student the weights that an averaging optimizer (MovingAverage, SWA) kept beside those it trains."""
+        assign = getattr(self.trainer.optimizer, "assign_average_vars", None)
+        if assign is not None and int(self.trainer.optimizer.iterations.numpy()):
+            assign(self.student.trainable_variables)
+            self._saved_step = None
 
     def _build_models(self, model_config):
         config, distillation = self.config, self.config.distillation
@@ -215,6 +223,7 @@ class _Run:
         _logger.info(
             "Distillation done at step %d; fine-tuning the student on the labels.", self.position.step
         )
+        self._take_averages()
         self.save()
         self.position.phase, self.position.epoch, self.position.examples = _FINETUNE, 0, 0
         with self.strategy.scope():
