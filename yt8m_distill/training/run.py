@@ -123,7 +123,7 @@ class _Run:
         self._saved_step = self.position.step
 
     def _take_averages(self):
-        """Gives the student the weights that an averaging optimizer (MovingAverage, SWA) kept beside those it trains."""
+        """Gives the student the weights that an averaging optimizer (MovingAverage, SWA) kept beside its own."""
         assign = getattr(self.trainer.optimizer, "assign_average_vars", None)
         if assign is not None and int(self.trainer.optimizer.iterations.numpy()):
             assign(self.student.trainable_variables)
