@@ -69,7 +69,9 @@ def command(program, path):
 def test_ctrl_c_in_another_process(tmp_path):
     (tmp_path / "a.csv").write_text("old\n")
     program = (
-        "import time\n"
+        "import signal, time\n"
+        # A shell that runs the tests in the background makes its children deaf to Ctrl-C.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "with atomic_file.open_atomic(sys.argv[2]) as file:\n"
         "    file.write('new' * 1000000)\n"
         "    print('ready', flush=True)\n"

@@ -228,7 +228,7 @@ def test_example_inputs_have_the_shapes_of_the_pipeline():
         ("LstmModel", {"lstm_layers": "2"}, "lstm_layers must be a whole number, at least 1. Received: '2'."),
         ("HierarchicalLstmModel", {"num_blocks": 0}, "num_blocks must be a whole number, at least 1. Received: 0."),
         ("HierarchicalLstmModel", {"num_blocks": 2, "block_length": 3}, "Give num_blocks or block_length, not both."),
-        ("HierarchicalLstmModel", {"lstm_state": "cell"}, "lstm_state must be 'all' or 'hidden'. Received: 'cell'."),
+        ("HierarchicalLstmModel", {"lstm_state": "cell"}, "lstm_state must be one of all, hidden. Received: 'cell'."),
         ("MoeModel", {"num_sampled_frames": 3}, "MoeModel reads mean features and cannot have a frame budget."),
         (
             "LstmModel",

@@ -73,5 +73,5 @@ def test_counts_the_products_of_every_frame_and_block():
 
 
 def test_rejects_an_unknown_state():
-    with pytest.raises(ValueError, match=r"lstm_state must be 'all' or 'hidden'. Received: 'both'"):
+    with pytest.raises(ValueError, match=r"lstm_state must be one of all, hidden. Received: 'both'"):
         HierarchicalLstm(5, CELLS, lstm_state="both")

@@ -42,7 +42,7 @@ class HierarchicalLstm(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if lstm_state not in LSTM_STATES:
-            raise ValueError(f"lstm_state must be 'all' or 'hidden'. Received: {lstm_state!r}.")
+            raise ValueError(f"lstm_state must be one of {', '.join(LSTM_STATES)}. Received: {lstm_state!r}.")
         self.block_length = block_length
         self.lstm_state = lstm_state
         self.frame_lstm = StackedLstm(lstm_cells, lstm_layers, name="frame_lstm")
