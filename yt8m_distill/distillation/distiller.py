@@ -113,7 +113,7 @@ class Distiller(keras.Model):
         return {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **teacher_logs, **metrics}
 
     def test_step(self, data):
-        """The student's losses against the teacher on one batch, without an update; keys as `train_step`."""
+        """The student's losses against the teacher on one batch, without an update: `loss` and `<name>_loss`."""
         inputs, labels = data
         num_examples = global_num_examples(labels)
         teacher_outputs = self.teacher.encode_and_classify(inputs, training=False)
