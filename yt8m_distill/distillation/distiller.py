@@ -14,6 +14,7 @@ from yt8m_distill.models.training_step import (
     minimize,
     regularization_loss,
     scaled,
+    supervised_losses,
 )
 from yt8m_distill.models.video_classifier import VideoClassifier
 from yt8m_distill.stack import keras
@@ -66,7 +67,7 @@ class Distiller(keras.Model):
         Args:
           optimizer: the student's.
           teacher_optimizer: the teacher's; for scheme `parallel`, and only there.
-          label_loss: function (labels, predictions) -> float32 [B], for `ce` and for a parallel teacher.
+          label_loss: function (labels, predictions, label_weights) -> float32 [B], for `ce` and for a parallel teacher.
           regularization_penalty: weight of the summed L2 penalties of each model.
           **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
         """
@@ -84,16 +85,16 @@ class Distiller(keras.Model):
         """One update of the student, and in scheme `parallel` of the teacher.
 
         Args:
-          data: (inputs with `frames` and `num_frames`, labels bool [B, C]).
+          data: (inputs with `frames` and `num_frames`, labels bool [B, C]), or these with label_weights float32 [B, C].
 
         Returns:
           Dict of scalars that add up over replicas: `loss` (the weighted sum), `<name>_loss` of each part, `reg_loss`,
           the student's batch metrics, and `teacher_loss` in scheme `parallel`.
         """
-        inputs, labels = data
+        inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
         num_examples = global_num_examples(labels)
         if self.distillation_config.scheme == "parallel":
-            teacher_outputs, teacher_logs = self._train_teacher(inputs, labels, num_examples)
+            teacher_outputs, teacher_logs = self._train_teacher(inputs, labels, label_weights, num_examples)
         else:
             teacher_outputs, teacher_logs = self.teacher.encode_and_classify(inputs, training=False), {}
         targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
@@ -101,7 +102,7 @@ class Distiller(keras.Model):
         step = self.optimizer.iterations
         with tf.GradientTape() as tape:
             outputs = self.student.encode_and_classify(inputs, training=True)
-            parts = self._matching_losses(targets, outputs, labels, num_examples)
+            parts = self._matching_losses(targets, outputs, labels, label_weights, num_examples)
             distillation_loss = tf.add_n(
                 [self.distillation_config.weight(name) * part for name, part in parts.items()]
             )
@@ -114,24 +115,25 @@ class Distiller(keras.Model):
 
     def test_step(self, data):
         """The student's losses against the teacher on one batch, without an update: `loss` and `<name>_loss`."""
-        inputs, labels = data
+        inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
         num_examples = global_num_examples(labels)
         teacher_outputs = self.teacher.encode_and_classify(inputs, training=False)
         outputs = self.student.encode_and_classify(inputs, training=False)
-        parts = self._matching_losses(teacher_outputs, outputs, labels, num_examples)
+        parts = self._matching_losses(teacher_outputs, outputs, labels, label_weights, num_examples)
         total = tf.add_n([self.distillation_config.weight(name) * part for name, part in parts.items()])
         return {"loss": total, **{f"{name}_loss": part for name, part in parts.items()}}
 
-    def _train_teacher(self, inputs, labels, num_examples):
+    def _train_teacher(self, inputs, labels, label_weights, num_examples):
         with tf.GradientTape() as tape:
             outputs = self.teacher.encode_and_classify(inputs, training=True)
-            label_loss = tf.reduce_sum(self.label_loss(labels, outputs["predictions"])) / num_examples
+            losses = supervised_losses(self.teacher, self.label_loss, labels, outputs, label_weights)
+            label_loss = tf.reduce_sum(losses) / num_examples
             penalty = self.regularization_penalty * regularization_loss(self.teacher)
             loss = scaled(self.teacher_optimizer, label_loss + penalty)
         minimize(self.teacher_optimizer, tape, loss, self.teacher.trainable_variables)
         return outputs, {"teacher_loss": label_loss}
 
-    def _matching_losses(self, targets, outputs, labels, num_examples) -> dict:
+    def _matching_losses(self, targets, outputs, labels, label_weights, num_examples) -> dict:
         config = self.distillation_config
 
         def per_example(name):
@@ -144,7 +146,7 @@ class Distiller(keras.Model):
                 kl = PREDICTION_KL[config.prediction_kl](targets["predictions"], outputs["predictions"])
                 return kl * num_examples if config.pred_reduction == "sum" else kl
             if name == "ce":
-                return self.label_loss(labels, outputs["predictions"])
+                return supervised_losses(self.student, self.label_loss, labels, outputs, label_weights)
             return self._intermediate_loss(targets, outputs)
 
         return {name: tf.reduce_sum(per_example(name)) / num_examples for name in config.losses}

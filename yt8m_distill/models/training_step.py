@@ -19,6 +19,29 @@ def global_num_examples(labels):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local)
 
 
+def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
+    """Loss of each example against its labels, with what the model's classifier adds to it in training.
+
+    Args:
+      model: `VideoClassifier`.
+      label_loss: function of `LABEL_LOSSES`.
+      labels: [B, C].
+      outputs: what `model.encode_and_classify` returned.
+      label_weights: float32 [B, C] or None.
+
+    Returns:
+      float32 [B].
+    """
+
+    def loss(predictions):
+        return label_loss(labels, predictions, label_weights)
+
+    losses = loss(outputs["predictions"])
+    if hasattr(model.classifier, "auxiliary_losses"):
+        losses += model.classifier.auxiliary_losses(outputs, loss)
+    return losses
+
+
 def regularization_loss(model):
     """This replica's share of the model's summed L2 penalties, float32 scalar."""
     total = tf.add_n(model.losses) if model.losses else tf.constant(0.0)

@@ -15,6 +15,7 @@ from yt8m_distill.models.training_step import (
     minimize,
     regularization_loss,
     scaled,
+    supervised_losses,
 )
 from yt8m_distill.stack import keras
 
@@ -87,8 +88,10 @@ class VideoClassifier(keras.Model):
             outputs = self.encoder(self.frame_input(frames, num_frames), num_frames, training=training)
             outputs = {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
         encoding = tf.cast(outputs["encoding"], tf.float32)
-        predictions = self.classifier(self.dropout(encoding, training=training))
-        return {**outputs, "encoding": encoding, "predictions": predictions}
+        classified = self.classifier(self.dropout(encoding, training=training), training=training)
+        if not isinstance(classified, dict):
+            classified = {"predictions": classified}
+        return {**outputs, "encoding": encoding, **classified}
 
     def _frames_read(self, inputs, training):
         if "sampled_frames" in inputs:
@@ -110,7 +113,7 @@ class VideoClassifier(keras.Model):
 
         Args:
           optimizer: Keras optimizer.
-          label_loss: function (labels, predictions) -> float32 [B].
+          label_loss: function (labels, predictions, label_weights) -> float32 [B], as in `LABEL_LOSSES`.
           regularization_penalty: weight of the summed L2 penalties.
           **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
         """
@@ -119,21 +122,22 @@ class VideoClassifier(keras.Model):
         self.regularization_penalty = regularization_penalty
 
     def train_step(self, data):
-        """One update on (inputs, labels bool [B, C]).
+        """One update on (inputs, labels bool [B, C]) or (inputs, labels, label_weights float32 [B, C]).
 
         Returns:
           Dict of scalars that add up over replicas: `loss` (mean label loss), `reg_loss`, and at every tenth step the
           batch's `hit_at_one`, `perr` and `gap`.
         """
-        inputs, labels = data
+        inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
         num_examples = global_num_examples(labels)
         step = self.optimizer.iterations
         with tf.GradientTape() as tape:
-            predictions = self(inputs, training=True)["predictions"]
-            label_loss = tf.reduce_sum(self.label_loss(labels, predictions)) / num_examples
+            outputs = self.encode_and_classify(inputs, training=True)
+            losses = supervised_losses(self, self.label_loss, labels, outputs, label_weights)
+            label_loss = tf.reduce_sum(losses) / num_examples
             penalty = self.regularization_penalty * regularization_loss(self)
             loss = scaled(self.optimizer, label_loss + penalty)
-        metrics = batch_metrics(step, labels, predictions, num_examples)
+        metrics = batch_metrics(step, labels, outputs["predictions"], num_examples)
         minimize(self.optimizer, tape, loss, self.trainable_variables)
         return {"loss": label_loss, "reg_loss": penalty, **metrics}
 

@@ -1,0 +1,137 @@
+"""train.py's flags of the distillation: scheme, losses, teacher."""
+
+from __future__ import annotations
+
+from absl import flags
+
+from yt8m_distill.cli.common_flags import comma_list
+
+
+def define_distillation_flags(groups):
+    group = "Distillation"
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "distillation",
+        "none",
+        ["none", "serial", "parallel"],
+        "serial: learn from the trained teacher in --teacher_dir. parallel: train teacher and student together.",
+    )
+    groups.add(group, flags.DEFINE_string, "teacher_dir", "", "The teacher's train_dir.")
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "teacher_checkpoint",
+        "latest",
+        ["latest", "best"],
+        "Which checkpoint of the teacher: the latest, or the best by validation GAP.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "distillation_losses",
+        "rep,pred,ce",
+        "Any of rep (encodings), pred (probabilities), ce (labels), int (intermediate states).",
+    )
+    for name, what in (
+        ("rep", "encoding"),
+        ("pred", "probability"),
+        ("ce", "label"),
+        ("int", "intermediate"),
+    ):
+        groups.add(group, flags.DEFINE_float, f"{name}_weight", 1.0, f"Weight of the {what} loss.")
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "prediction_kl",
+        "categorical",
+        ["categorical", "bernoulli"],
+        "KL divergence of pred: over classes scaled to sum to 1 (the authors'), or class by class.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "match",
+        "final",
+        ["final", "intermediate"],
+        "intermediate adds int to --distillation_losses.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "intermediate",
+        "frame",
+        ["frame", "block", "both"],
+        "States that int compares: after each frame, after each block, or both.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "loss_preset",
+        None,
+        ["authors_code"],
+        "The losses and weights of the authors' code: 2 rep + pred summed over the batch + ce.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "project_encoding",
+        False,
+        "Learn a linear map between encodings of different width, for rep.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "share_classifier",
+        False,
+        "parallel: one classifier for teacher and student.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "student_init",
+        "scratch",
+        ["scratch", "teacher"],
+        "Start the student from fresh weights, or from the teacher's.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_integer,
+        "finetune_epochs",
+        0,
+        "Passes on the labels alone, after the distillation.",
+    )
+
+
+def distillation_config_from(values):
+    from yt8m_distill.distillation import LOSS_PRESETS, DistillationConfig
+
+    names = (
+        "rep_weight",
+        "pred_weight",
+        "ce_weight",
+        "int_weight",
+        "prediction_kl",
+        "project_encoding",
+        "share_classifier",
+    )
+    choices = ("distillation_losses", "match", "intermediate", "loss_preset")
+    if values.distillation == "none":
+        for name in (*names, *choices):
+            if values[name].present:
+                raise ValueError(f"--{name} needs --distillation=serial or --distillation=parallel.")
+        return None
+    settings = {name: values[name].value for name in names}
+    settings["losses"] = comma_list(values.distillation_losses)
+    if values.loss_preset:
+        preset = LOSS_PRESETS[values.loss_preset]
+        for name in preset:
+            flag = "distillation_losses" if name == "losses" else name
+            if flag in values and values[flag].present:
+                raise ValueError(f"--loss_preset={values.loss_preset} sets --{flag}: give one of the two.")
+        settings.update(preset)
+    if values.match == "intermediate" and "int" not in settings["losses"]:
+        settings["losses"] = (*settings["losses"], "int")
+    return DistillationConfig(
+        scheme=values.distillation, intermediate_alignment=values.intermediate, **settings
+    )
