@@ -48,6 +48,9 @@ CONSOLE_SCRIPTS = [
     "yt8m-eval = yt8m_distill.cli.eval:main",
     "yt8m-inference = yt8m_distill.cli.inference:main",
     "yt8m-export = yt8m_distill.cli.export_model:main",
+    "yt8m-ensemble = yt8m_distill.cli.ensemble:main",
+    "yt8m-segment-eval = yt8m_distill.cli.segment_eval_inference:main",
+    "yt8m-convert-json = yt8m_distill.cli.convert_prediction_from_json_to_csv:main",
 ]
 
 setup(

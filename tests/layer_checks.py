@@ -41,6 +41,7 @@ def run_layer_test(layer_class, config, *inputs, num_weights, is_classifier=Fals
     check_save_and_load(layer, inputs)
     if _takes_length(layer):
         check_padding(layer, inputs, random, needs_zero_padding)
+        check_padding_in_training(layer, inputs, random, needs_zero_padding)
     if num_weights:
         check_training(layer, inputs, random)
     check_mixed_precision(layer, inputs, is_classifier)
@@ -87,6 +88,26 @@ def check_padding(layer, inputs, random, needs_zero_padding=False):
         with_noise = features.copy()
         with_noise[is_padding] = _noise_like(features[is_padding], random)
         _assert_identical(expected, _main_outputs(_call(layer, (with_noise, lengths, *others))))
+
+
+def check_padding_in_training(layer, inputs, random, needs_zero_padding=False):
+    """Padding enters no batch statistics: neither the outputs in training nor the moving averages know of it."""
+    if not layer.non_trainable_weights or needs_zero_padding:
+        return
+    features, lengths, *others = inputs
+    is_padding = np.arange(features.shape[1]) >= lengths[:, None]
+    results = []
+    for filling in (0, _noise_like(features[is_padding], random)):
+        filled = features.copy()
+        filled[is_padding] = filling
+        copy = type(layer).from_config(layer.get_config())
+        _copy_weights(layer, copy, inputs)
+        keras.utils.set_random_seed(1)  # the same dropout
+        outputs = _main_outputs(_call(copy, (filled, lengths, *others), training=True))
+        results.append((outputs, copy.get_weights()))
+    _assert_identical(*results)
+    before, after = layer.get_weights(), results[0][1]
+    assert any((a != b).any() for a, b in zip(before, after)), "training does not change the moving averages"
 
 
 def check_training(layer, inputs, random):

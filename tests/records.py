@@ -10,6 +10,8 @@ A dataset of known videos, and the files that hold it:
 Frames and means depend on the labels, so that a model can learn them. With `frame_features=False` in the schema
 (say, names `("mean_rgb", "mean_audio")`) the same calls write video-level records.
 
+Rated segments: `make_ratings` and `write_segments`; an odd record of them: `with_segments`.
+
 An odd record: `frame_record` and `video_record` serialize what they are given, `write_records` writes it. Real records:
 `real_files`.
 """
@@ -113,6 +115,45 @@ def frame_record(features, video_id="v", labels=(), *, id_key="id", means=None, 
 def video_record(means, video_id="v", labels=(), *, id_key="id") -> bytes:
     """Serializes a `tf.train.Example`; arguments as `frame_record`, `means` being name -> floats."""
     return tf.train.Example(features=_context(video_id, labels, id_key, means)).SerializeToString()
+
+
+def make_ratings(videos, schema, seed=0) -> list[list[tuple[int, int, float]]]:
+    """Makes up what people said of each video: triples (class, start time, score 0 or 1).
+
+    One to three segments of a video, of two to four classes each. The video's labels are mostly positive.
+    """
+    rng = np.random.default_rng(seed)
+    ratings = []
+    for video in videos:
+        starts = 5 * rng.choice(-(-schema.max_frames // 5), min(3, -(-schema.max_frames // 5)), replace=False)
+        ratings.append([])
+        for start in starts[: rng.integers(1, 4)]:
+            for rated in rng.choice(schema.num_classes, min(schema.num_classes, rng.integers(2, 5)), replace=False):
+                is_positive = (rated in video.labels) != (rng.random() < 0.2)
+                ratings[-1].append((int(rated), int(start), float(is_positive)))
+    return ratings
+
+
+def write_segments(folder, videos, ratings, schema, num_shards=1, prefix="segments") -> list[str]:
+    """Writes videos with their ratings, as of `make_ratings`, in order to `<folder>/<prefix>00.tfrecord` and so on."""
+    shards = np.array_split(np.arange(len(videos)), num_shards)
+    return [
+        write_records(
+            pathlib.Path(folder) / f"{prefix}{number:02}.tfrecord",
+            [with_segments(record_of(videos[index], schema), *zip(*ratings[index])) for index in shard],
+        )
+        for number, shard in enumerate(shards)
+    ]
+
+
+def with_segments(record, classes=(), start_times=(), scores=()) -> bytes:
+    """Adds the parallel lists of rated segments to a frame-level record, whatever their lengths."""
+    example = tf.train.SequenceExample.FromString(record)
+    end_times = [start_time + 5 for start_time in start_times]
+    for name, values in (("labels", classes), ("start_times", start_times), ("end_times", end_times)):
+        example.context.feature[f"segment_{name}"].int64_list.value.extend(values)
+    example.context.feature["segment_scores"].float_list.value.extend(scores)
+    return example.SerializeToString()
 
 
 def write_records(path, records) -> str:

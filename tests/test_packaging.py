@@ -144,6 +144,9 @@ def test_console_scripts_lead_to_functions(egg_info):
         "yt8m-eval": "yt8m_distill.cli.eval:main",
         "yt8m-inference": "yt8m_distill.cli.inference:main",
         "yt8m-export": "yt8m_distill.cli.export_model:main",
+        "yt8m-ensemble": "yt8m_distill.cli.ensemble:main",
+        "yt8m-segment-eval": "yt8m_distill.cli.segment_eval_inference:main",
+        "yt8m-convert-json": "yt8m_distill.cli.convert_prediction_from_json_to_csv:main",
     }
     for target in scripts.values():
         module, function = target.split(":")
@@ -151,7 +154,7 @@ def test_console_scripts_lead_to_functions(egg_info):
         assert re.search(rf"^def {function}\(", source, re.MULTILINE), f"{module} has no {function}()"
 
 
-@pytest.mark.parametrize("name", ["train", "eval", "inference", "export_model"])
+@pytest.mark.parametrize("name", [path.stem for path in ROOT.glob("*.py") if path.stem != "setup"])
 def test_a_door_calls_its_command_and_exits_with_its_status(name, monkeypatch):
     command = types.ModuleType(f"yt8m_distill.cli.{name}")
     command.main = lambda argv=None: 7

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.records import frame_record, make_videos, record_of, video_record, write_records, write_videos
+from tests.records import (
+    frame_record,
+    make_videos,
+    record_of,
+    video_record,
+    with_segments,
+    write_records,
+    write_videos,
+)
 from tests.training.tiny_runs import FRAMES, MEANS, model_config, save_model, training_config
 from yt8m_distill.cli import eval as eval_command
-from yt8m_distill.cli import export_model, inference, train
+from yt8m_distill.cli import export_model, inference, segment_eval_inference, train
 from yt8m_distill.training.train_dir import prepare_train_dir
 
 
@@ -33,6 +41,13 @@ def places(tmp_path_factory):
     write_records(root / "lengths.tfrecord", [frame_record(lengths, "odd")])
 
     save_model(root / "model", model_config().build())
+    save_model(root / "frame_model", model_config("FrameLevelLogisticModel", FRAMES).build())
+    rated = with_segments(record_of(make_videos(FRAMES, 1)[0], FRAMES), [0], [0], [1.0])
+    lists = with_segments(record_of(make_videos(FRAMES, 1)[0], FRAMES, video_id="odd"), [0, 1], [0], [1.0])
+    write_records(root / "rated.tfrecord", [rated])
+    write_records(root / "lists.tfrecord", [rated, lists])
+    for name, text in (("segments", "1,v:0\n"), ("twice", "1,v:0 v:0\n"), ("ids", "Index\n"), ("high", "3\n")):
+        (root / f"{name}.csv").write_text(text)
     for name, key, value in (("bad_loss", "label_loss", "L2"), ("bad_model", "model", "GptModel")):
         shutil.copytree(root / "model", root / name)
         flags = json.loads((root / "model" / "model_flags.json").read_text())
@@ -98,10 +113,17 @@ ON_FRAMES = [
         (["--optimizer=Magic"], "Unknown optimizer 'Magic'"),
         (["--label_loss=L2"], "label_loss must be one of CrossEntropyLoss"),
         (["--batch_size=0"], "batch_size must be at least 1"),
+        (["--optimizer=Yogi", "--weight_decay=0.1"], "Optimizer 'Yogi' has no weight decay"),
+        (
+            ["--learning_rate_schedule=cosine", "--learning_rate_decay=0.9"],
+            "--learning_rate_decay needs --learning_rate_schedule=exponential",
+        ),
+        (["--train_dir={places}/run", "--ema_decay=0.9"], "holds a run with ema_decay=0.0; this run has ema_decay=0.9"),
         (["--train_dir="], "train_dir must not be empty"),
         (["--train_dir={places}/bad.tgz"], "bad.tgz"),
         (["--train_dir={places}/run", "--label_loss=HingeLoss"], "holds a run with label_loss='CrossEntropyLoss'"),
         (["--train_dir={places}/home", "--start_new_model"], "it holds 'thesis.tex'"),
+        (["--segment_labels"], "Segments are parts of frame-level records, and this model reads video-level ones"),
         (["--strategy=multi_worker"], "needs the environment variable TF_CONFIG"),
         (["--strategy=tpu"], "--strategy"),
         # The distillation.
@@ -131,6 +153,7 @@ def test_train(flags, message, places, tmp_path, capsys):
         (["--num_sampled_frames=2", "--every_n=2"], "every_n"),
         (["--model=LstmModel", "--num_blocks=2"], "LstmModel has no hyperparameter 'num_blocks'"),
         (["--feature_names=audio"], "frames00.tfrecord: has no feature 'audio'"),
+        (["--segment_labels"], "frames00.tfrecord and what follows it, 1000 records at most, hold no rated segment"),
         (
             ["--distillation=serial", "--teacher_dir={places}/model"],
             "Teacher and student must agree on feature_names. Received: teacher ('mean_rgb',), student ('rgb',)",
@@ -178,6 +201,7 @@ def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
         (["--train_dir={places}/bad_json"], "bad_json/model_flags.json: is not valid JSON"),
         (["--train_dir={places}/bad_model"], "bad_model/model_flags.json: Unknown model 'GptModel'"),
         (["--train_dir={places}/bad_loss"], "label_loss must be one of"),
+        (["--segment_labels"], "Segments are parts of frame-level records, and this model reads video-level ones"),
         (["--top_k=0"], "--top_k"),
         (["--model=LogisticModel"], "Unknown command line flag 'model'"),
     ],
@@ -200,7 +224,10 @@ def test_eval(flags, message, places, capsys):
         (["--train_dir={places}/home"], "No checkpoint file found in {places}/home"),
         (["--input_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
         (["--num_readers=0"], "--num_readers"),
-        (["--segment_labels"], "Unknown command line flag 'segment_labels'"),
+        (["--segment_label"], "Unknown command line flag 'segment_label'"),
+        (["--segment_labels"], "--segment_labels needs a frame-level model; this one reads mean features"),
+        (["--segment_max_pred=3"], "--segment_max_pred needs --segment_labels"),
+        (["--segment_label_ids_file=ids.csv"], "--segment_label_ids_file needs --segment_labels"),
     ],
 )
 def test_inference(flags, message, places, tmp_path, capsys):
@@ -208,6 +235,51 @@ def test_inference(flags, message, places, tmp_path, capsys):
     places_to_write = [f"--output_file={tmp_path / 'out.csv'}", f"--untar_model_dir={tmp_path / 'untar'}"]
     check(inference.main, "inference.py", [*good, *places_to_write, *flags], message, places, capsys)
     assert list(tmp_path.iterdir()) == []  # not half a file
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--segment_label_ids_file={places}/ids.csv"], "{places}/ids.csv: holds no class index"),
+        (["--segment_label_ids_file={places}/high.csv"], "{places}/high.csv: line 1 is not a class from 0 to 2"),
+        (["--segment_label_ids_file={places}/none.csv"], "{places}/none.csv"),
+        (["--segment_max_pred=0"], "--segment_max_pred"),
+        (["--input_data_pattern={places}/good*"], "good00.tfrecord: has no feature 'rgb'"),
+        (["--train_dir={places}/model"], "--segment_labels needs a frame-level model"),
+    ],
+)
+def test_inference_of_segments(flags, message, places, tmp_path, capsys):
+    good = ["--train_dir={places}/frame_model", "--input_data_pattern={places}/frames*", "--segment_labels"]
+    check(inference.main, "inference.py", [*good, f"--output_file={tmp_path / 'out'}", *flags], message, places, capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_eval_on_bad_segments(places, capsys):
+    flags = ["--train_dir={places}/frame_model", "--eval_data_pattern={places}/lists*", "--run_once"]
+    problem = "segment_labels and segment_start_times have different lengths"
+    message = f"video 'odd' in {{places}}/lists.tfrecord record 1: {problem}"
+    check(eval_command.main, "eval.py", [*flags, "--segment_labels"], message, places, capsys)
+
+
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--submission_file="], "--submission_file must not be empty"),
+        (["--submission_file={places}/none.csv"], "--submission_file: cannot find {places}/none.csv"),
+        (["--submission_file={places}/twice.csv"], "{places}/twice.csv: line 1, class 1: lists segment v:0 twice"),
+        (["--eval_data_pattern="], "Unable to find evaluation files"),
+        (["--eval_data_pattern={places}/frames*"], "hold no rated segment"),
+        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--eval_data_pattern={places}/lists*"], "video 'odd' in {places}/lists.tfrecord record 1: segment_labels"),
+        (["--label_cache={places}/segments.csv"], "segments.csv: line 1 is not <video id>:<start time>,<class>"),
+        (["--top_n=-1"], "--top_n"),
+        (["--top_k=5"], "Unknown command line flag 'top_k'"),
+    ],
+)
+def test_segment_eval_inference(flags, message, places, capsys):
+    good = ["--submission_file={places}/segments.csv", "--eval_data_pattern={places}/rated*"]
+    name = "segment_eval_inference.py"
+    check(segment_eval_inference.main, name, [*good, *flags], message, places, capsys)
 
 
 @pytest.mark.parametrize(

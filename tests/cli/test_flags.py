@@ -1,10 +1,13 @@
 """The flags of the original starter code, and their defaults."""
 
+import dataclasses
+
 import pytest
 
 from yt8m_distill.cli import eval as eval_command
-from yt8m_distill.cli import inference, train
+from yt8m_distill.cli import inference, segment_eval_inference, train, training_flags
 from yt8m_distill.cli.command import FlagGroups
+from yt8m_distill.training import TrainingConfig
 
 TRAIN = {
     "train_dir": "/tmp/yt8m_model/",
@@ -12,6 +15,7 @@ TRAIN = {
     "feature_names": "mean_rgb",
     "feature_sizes": "1024",
     "frame_features": False,
+    "segment_labels": False,
     "model": "LogisticModel",
     "start_new_model": False,
     "num_gpu": 1,
@@ -41,6 +45,7 @@ EVAL = {
     "batch_size": 1024,
     "num_readers": 8,
     "run_once": False,
+    "segment_labels": False,
     "top_k": 20,
 }
 INFERENCE = {
@@ -50,10 +55,15 @@ INFERENCE = {
     "untar_model_dir": "/tmp/yt8m-model",
     "output_file": "",
     "output_model_tgz": "",
+    "segment_labels": False,
+    # The original's is the address of a file on the web, which it downloads.
+    "segment_label_ids_file": "",
+    "segment_max_pred": 100000,
     "top_k": 20,
     "batch_size": 512,
     "num_readers": 1,
 }
+SEGMENT_EVAL = {"eval_data_pattern": "", "label_cache": "", "submission_file": "", "top_n": 0}
 # What this package adds, and what its results depend on.
 ADDED_TO_TRAIN = {
     "num_classes": 3862,
@@ -79,13 +89,27 @@ ADDED_TO_TRAIN = {
     "strategy": "auto",
     "mixed_precision": "none",
     "jit_compile": False,
+    "gradient_accumulation_steps": 1,
+    "learning_rate_schedule": "exponential",
+    "warmup_steps": 0,
+    "weight_decay": None,
+    "label_smoothing": 0.0,
+    "mixup_alpha": 0.0,
+    "mixup_level": "encoding",
+    "ema_decay": 0.0,
 }
 
 
 @pytest.mark.parametrize(
     "command, expected",
-    [(train, TRAIN), (train, ADDED_TO_TRAIN), (eval_command, EVAL), (inference, INFERENCE)],
-    ids=["train", "added to train", "eval", "inference"],
+    [
+        (train, TRAIN),
+        (train, ADDED_TO_TRAIN),
+        (eval_command, EVAL),
+        (inference, INFERENCE),
+        (segment_eval_inference, SEGMENT_EVAL),
+    ],
+    ids=["train", "added to train", "eval", "inference", "segment_eval_inference"],
 )
 def test_defaults(command, expected):
     groups = FlagGroups()
@@ -98,8 +122,16 @@ def test_defaults(command, expected):
     }
 
 
-@pytest.mark.parametrize("command", [train, eval_command, inference])
+@pytest.mark.parametrize("command", [train, eval_command, inference, segment_eval_inference])
 def test_every_flag_has_a_help_text(command):
     groups = FlagGroups()
     command._define_flags(groups)
     assert all(groups.values[name].help for name in groups.values)
+
+
+def test_every_choice_of_a_training_run_has_a_flag():
+    groups = FlagGroups()
+    train._define_flags(groups)
+    fields = {field.name for field in dataclasses.fields(TrainingConfig)} - {"distillation"}
+    assert {*train._SAME_NAME, *training_flags._NAMES} == fields
+    assert fields <= set(groups.values)

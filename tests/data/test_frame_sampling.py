@@ -317,3 +317,45 @@ def test_stride_must_divide_the_longest_video_into_whole_frames(budget, spacing)
 def test_rejects_an_impossible_number_of_frames(num_frames):
     with pytest.raises(ValueError, match=f"from 0 to max_frames=300. Received: {num_frames}"):
         sample_frame_indices(num_frames, 6)
+
+
+# ---- jitter
+
+
+@given(
+    num_frames=st.integers(0, 300), k=st.integers(1, 60), seed=st.integers(0, 2**40), in_graph=st.booleans()
+)
+@settings(deadline=None, max_examples=60)
+def test_jitter_draws_one_frame_of_each_share(num_frames, k, seed, in_graph):
+    sampler = FrameSampler("uniform", k, jitter=True)
+    lengths = np.asarray(num_frames)
+    indices, num_sampled = sampler.sample(tf.constant(lengths) if in_graph else lengths, seed, training=True)
+    used = int(num_sampled)
+    assert used == min(k, num_frames)
+    for slot, index in enumerate(np.asarray(indices)[:used]):
+        assert slot * num_frames // used <= index < (slot + 1) * num_frames // used
+    assert not np.asarray(indices)[used:].any()
+
+
+def test_jitter_draws_every_frame_of_a_share_equally_often():
+    seeds = np.arange(4000)
+    indices, _ = FrameSampler("uniform", 3, jitter=True).sample(np.full(4000, 10), seeds, training=True)
+    # Shares 0-2, 3-5 and 6-9; a share of three expects 1333 draws of each frame with standard deviation 30.
+    for slot, share in enumerate([range(3), range(3, 6), range(6, 10)]):
+        counts = np.bincount(indices[:, slot], minlength=10)
+        assert counts[list(share)].sum() == 4000
+        assert np.abs(counts[list(share)] - 4000 / len(share)).max() < 150
+    first, second = (indices[:, slot] - indices[:, slot].mean() for slot in (0, 1))
+    assert abs(np.mean(first * second)) < 0.06  # shares are drawn independently: standard deviation 0.67 / sqrt(4000)
+
+
+def test_jitter_is_for_training_and_for_uniform_alone():
+    plain, jittered = FrameSampler("uniform", 4), FrameSampler("uniform", 4, jitter=True)
+    lengths = np.array([300, 7, 3])
+    for received, expected in zip(jittered.sample(lengths, 5), plain.sample(lengths)):
+        np.testing.assert_array_equal(received, expected)
+    for received, expected in zip(plain.sample(lengths, 5, training=True), plain.sample(lengths)):
+        np.testing.assert_array_equal(received, expected)
+    assert (jittered.sample(lengths, 5, training=True)[0] != plain.sample(lengths)[0]).any()
+    with pytest.raises(ValueError, match=r"frame_jitter needs frame_sampling='uniform'. Received: 'first'"):
+        FrameSampler("first", 4, jitter=True)

@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.records import frame_record, make_videos, real_files, video_record, write_records, write_videos
+from tests.records import (
+    frame_record,
+    make_videos,
+    real_files,
+    record_of,
+    video_record,
+    with_segments,
+    write_records,
+    write_videos,
+)
 from yt8m_distill.data.errors import DataError
 from yt8m_distill.data.record_files import (
     check_first_record,
+    check_rated_segments,
     estimate_num_records,
     list_record_files,
     locate_damage,
@@ -308,3 +318,28 @@ def test_real_audioset_records_with_the_default_flags():
 )
 def test_estimate_of_real_records(pattern, num_records):
     assert abs(estimate_num_records(real_files(pattern)) / num_records - 1) < 0.1
+
+
+# Rated segments.
+
+
+def test_rated_segments_are_looked_for_beyond_the_first_record(tmp_path):
+    plain = record_of(make_videos(FRAME_SCHEMA, 1)[0], FRAME_SCHEMA)
+    files = [write_records(tmp_path / "a", []), write_records(tmp_path / "b", [plain, plain])]
+    with pytest.raises(DataError, match=r"a and what follows it, 1000 records at most, hold no rated segment"):
+        check_rated_segments(files, FRAME_SCHEMA)
+    check_rated_segments([*files, write_records(tmp_path / "c", [with_segments(plain, [1], [0], [1.0])])], FRAME_SCHEMA)
+
+
+def test_video_level_records_have_no_segments():
+    with pytest.raises(DataError, match="Leave out --segment_labels, or use a frame-level model"):
+        check_rated_segments(["unread"], VIDEO_SCHEMA)
+
+
+def test_estimate_of_segments(tmp_path):
+    plain = frame_record({"rgb": np.zeros([5, 8], np.uint8), "audio": np.zeros([5, 4], np.uint8)})
+    rated = with_segments(plain, [1, 2, 3], [0, 5, 0], [1.0] * 3)  # two segments
+    files = [write_records(tmp_path / name, [rated] * 30) for name in "ab"]
+    assert estimate_num_records(files, segments=True) == 120
+    assert estimate_num_records(files) == 60
+    assert estimate_num_records([write_records(tmp_path / "c", [plain])], segments=True) == 1

@@ -17,8 +17,11 @@ def frame_in_python(row):
     return [value / length for value in values]
 
 
-def test_meets_what_is_asked_of_every_layer():
-    run_layer_test(FrameInput, {}, FRAMES, NUM_FRAMES, num_weights=0)
+@pytest.mark.parametrize(
+    "config", [{"unit_length": True}, {"unit_length": False, "scale": [2.0] * 5, "offset": [0.0, 1.0, 2.0, 3.0, 4.0]}]
+)
+def test_meets_what_is_asked_of_every_layer(config):
+    run_layer_test(FrameInput, config, FRAMES, NUM_FRAMES, num_weights=0)
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,25 @@ def test_padding_may_hold_anything(padding):
 def test_a_zero_frame_inside_the_video_stays_zero():
     frames = np.zeros((1, 2, 5), np.float32)
     np.testing.assert_array_equal(FrameInput()(frames, np.array([2])), frames)
+
+
+def test_reverses_the_whitening_of_rgb_alone():
+    layer = FrameInput.reverse_whitened(("audio", "rgb"), (2, 3), eigenvalues=[4.0, 1.0, 0.25, 0.1])
+    features = layer(FRAMES, NUM_FRAMES).numpy()
+    for frame in range(4):
+        for place in range(5):
+            expected = int(FRAMES[0, frame, place]) * (4 / 255) + (4 / 512 - 2)
+            if place >= 2:
+                expected = (expected - 4 / 512) * (math.sqrt([4.0, 1.0, 0.25][place - 2]) + 1e-4)
+            assert math.isclose(features[0, frame, place], expected, rel_tol=1e-5, abs_tol=1e-6)
+    np.testing.assert_array_equal(features[1, 2:], np.zeros((2, 5)))
+
+
+def test_without_eigenvalues_frames_keep_their_length():
+    layer = FrameInput.reverse_whitened(("audio",), (5,))
+    np.testing.assert_array_equal(layer(FRAMES, np.array([4, 4, 4])), dequantize(FRAMES))
+
+
+def test_whitening_is_that_of_rgb():
+    with pytest.raises(ValueError, match=r"eigenvalues are those of the feature 'rgb'. Received: audio."):
+        FrameInput.reverse_whitened(("audio",), (5,), [1.0] * 5)

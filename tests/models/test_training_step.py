@@ -9,9 +9,10 @@ from yt8m_distill.models.training_step import (
     METRICS_EVERY_STEPS,
     batch_metrics,
     global_num_examples,
-    minimize,
     regularization_loss,
     scaled,
+    sum_over_slices,
+    update,
 )
 from yt8m_distill.stack import keras
 
@@ -149,12 +150,53 @@ def descend_once(optimizer):
     x, y = tf.Variable(3.0), tf.Variable(5.0)
     with tf.GradientTape() as tape:
         loss = scaled(optimizer, (x - 1.0) ** 2)
-    minimize(optimizer, tape, loss, [x, y])
+    update(optimizer, tape.gradient(loss, [x, y]), [x, y], loss)
     return float(loss), float(x), float(y)
 
 
-def test_minimize_descends_and_leaves_unreached_variables_alone():
+def test_update_descends_and_leaves_unreached_variables_alone():
     assert descend_once(keras.optimizers.SGD(0.25)) == (4.0, 2.0, 5.0)
+
+
+def test_slices_are_added_up():
+    def function(number):
+        return [tf.constant(number), None], {"loss": tf.constant(2.0 * number)}
+
+    (total, nothing), logs = sum_over_slices(function, iter([1.0, 2.0, 5.0]))
+    assert (float(total), nothing, float(logs["loss"])) == (8.0, None, 16.0)
+
+
+def test_a_slice_waits_for_the_gradients_of_the_one_before():
+    """Side by side they would need the memory of all."""
+    kernel = tf.Variable(tf.ones([2, 2]))
+
+    def function(values):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.nn.relu(values @ kernel))
+        return tape.gradient(loss, [kernel]), loss
+
+    @tf.function
+    def step(values):
+        return sum_over_slices(function, (values[number : number + 1] for number in range(3)))
+
+    gradients, loss = step(tf.ones([3, 2]))
+    np.testing.assert_allclose(gradients[0], [[3, 3], [3, 3]])
+    assert float(loss) == 12
+    operations = step.get_concrete_function(tf.TensorSpec([3, 2])).graph.get_operations()
+    products = [operation for operation in operations if operation.type == "MatMul"]
+    assert len(products) == 6  # forth and back
+    second = [operation for operation in operations if operation.type == "Relu"][1]
+    assert ancestors(second) >= set(products[:2])
+
+
+def ancestors(operation):
+    found, waiting = set(), [operation]
+    while waiting:
+        one = waiting.pop()
+        before = {*(tensor.op for tensor in one.inputs), *one.control_inputs} - found
+        found |= before
+        waiting += before
+    return found
 
 
 def test_a_loss_scaling_optimizer_takes_the_same_step_from_a_larger_loss():

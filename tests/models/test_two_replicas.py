@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 SCRIPT = pathlib.Path(__file__).with_name("two_replicas.py")
-MODELS = ["FrameLevelLogisticModel", "LstmModel"]
+# DbofModel has batch normalisation, whose statistics are those of both replicas.
+MODELS = ["FrameLevelLogisticModel", "LstmModel", "DbofModel"]
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,7 @@ def main(output):
     for name, hyperparameters, in_graph in (
         ("FrameLevelLogisticModel", {}, True),
         ("LstmModel", {"lstm_cells": 2, "lstm_layers": 1}, False),
+        ("DbofModel", {"dbof_cluster_size": 4, "dbof_hidden_size": 3}, True),
     ):
         weights = make_model(name, hyperparameters).get_weights()
         for replicas, strategy in (("one", None), ("two", two)):

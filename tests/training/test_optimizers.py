@@ -17,24 +17,6 @@ def has_addons():
 
 
 @pytest.mark.parametrize(
-    "decay_examples, batch_size, stairs",
-    [
-        (100, 25, {0: 0, 3: 0, 4: 1, 7: 1, 8: 2, 40: 10}),
-        # A stair ends within a batch: 3 batches are 90 examples, 4 are 120, 7 are 210.
-        (100, 30, {0: 0, 3: 0, 4: 1, 6: 1, 7: 2, 9: 2, 11: 3}),
-        # The original's defaults: 3906 batches are 3999744 examples.
-        (4000000, 1024, {0: 0, 3906: 0, 3907: 1, 7812: 1, 7813: 2}),
-        # Several stairs a batch.
-        (10, 25, {0: 0, 1: 2, 2: 5, 3: 7}),
-    ],
-)
-def test_learning_rate_falls_in_stairs(decay_examples, batch_size, stairs):
-    schedule = learning_rate_schedule(0.01, 0.95, decay_examples, batch_size)
-    for step, stair in stairs.items():
-        assert float(schedule(step)) == pytest.approx(0.01 * 0.95**stair, rel=1e-5), step
-
-
-@pytest.mark.parametrize(
     "name, expected",
     [
         ("Adam", "Adam"),
@@ -116,3 +98,72 @@ def test_says_that_addons_are_missing(name):
     with pytest.raises(ImportError, match="tensorflow-addons is needed here and not installed") as error:
         create_optimizer(name, 0.1)
     assert "\n" not in str(error.value)
+
+
+# ---- weight decay
+
+
+def make_model():
+    """Kernels, attention's biases [heads, width] and the vectors that must not decay; none of them 0."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input([3, 4])
+    values = keras.layers.LayerNormalization(name="layer_norm")(keras.layers.Dense(4, name="dense")(inputs))
+    values = keras.layers.BatchNormalization(name="batch_norm")(values)
+    model = keras.Model(inputs, keras.layers.MultiHeadAttention(2, 2, name="attention")(values, values))
+    for variable in model.trainable_variables:
+        variable.assign(tf.random.uniform(variable.shape, 1, 2))
+    return model
+
+
+KERNELS = ["dense/kernel:0", *(f"attention/{part}/kernel:0" for part in ("query", "key", "value", "attention_output"))]
+
+
+def shrinkage(name, **settings):
+    """How much smaller each weight is after a step whose gradient is zero; by the variable's name."""
+    model = make_model()
+    variables = model.trainable_variables
+    optimizer = create_optimizer(name, 0.1, variables=variables, **settings)
+    before = [variable.numpy() for variable in variables]
+    optimizer.apply_gradients([(tf.zeros_like(variable), variable) for variable in variables])
+    return {v.name: np.unique(np.round(1 - v.numpy() / old, 5)) for v, old in zip(variables, before)}
+
+
+@pytest.mark.parametrize(
+    "name, settings, expected",
+    [
+        # learning rate * weight decay
+        ("AdamW", {"weight_decay": 0.5}, 0.05),
+        ("SGD", {"weight_decay": 0.2}, 0.02),
+        ("AdamOptimizer", {"weight_decay": 0.2, "clip_gradient_norm": 1.0}, 0.02),
+        # The default of Keras' AdamW is 0.004.
+        ("AdamW", {}, 0.0004),
+        ("AdamW", {"weight_decay": 0.0}, 0),
+        ("Adam", {}, 0),
+        # LAMB takes a step of the weight's own norm against it.
+        ("LAMB", {"weight_decay": 0.5}, 0.1),
+    ],
+)
+def test_kernels_decay_and_nothing_else(name, settings, expected):
+    if name == "LAMB" and not has_addons():
+        pytest.skip("tensorflow-addons is not installed")
+    of_variables = shrinkage(name, **settings)
+    assert len(of_variables) == 14
+    for variable, shrunk in of_variables.items():
+        np.testing.assert_allclose(shrunk, [expected if variable in KERNELS else 0], atol=2e-5, err_msg=variable)
+
+
+@pytest.mark.parametrize("name", sorted({*ADDONS} - {"LAMB"}))
+def test_optimizers_without_weight_decay_say_so(name):
+    with pytest.raises(ValueError) as error:
+        create_optimizer(name, 0.1, weight_decay=0.01)
+    assert str(error.value).startswith(f"Optimizer {name!r} has no weight decay") and "AdamW" in str(error.value)
+
+
+@pytest.mark.skipif(not has_addons(), reason="tensorflow-addons is not installed")
+def test_the_weight_decay_of_lamb_is_no_part_of_a_checkpoint():
+    """It would come back when a run goes on with another one."""
+    model = make_model()
+    optimizer = create_optimizer("LAMB", 0.1, weight_decay=0.5, variables=model.trainable_variables)
+    optimizer.apply_gradients([(tf.zeros_like(v), v) for v in model.trainable_variables])
+    assert not [v.name for v in optimizer.variables() if "weight_decay" in v.name]
+    assert optimizer.get_config()["weight_decay"] == 0.5

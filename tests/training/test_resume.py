@@ -66,18 +66,23 @@ def test_stopped(first_part, means, uninterrupted, tmp_path):
     assert_same_run(tmp_path, uninterrupted)
 
 
-def test_interrupted(means, uninterrupted, tmp_path, monkeypatch):
+def interrupt_at(step, config, monkeypatch):
+    """A run that Ctrl-C stops at the end of a step."""
     end_of_batch = run.RunCallback.on_train_batch_end
 
     def on_train_batch_end(callback, batch, logs=None):
         end_of_batch(callback, batch, logs)
-        if callback.position.step == 5:
+        if callback.position.step == step:
             raise KeyboardInterrupt
 
-    config = training_config(tmp_path, means, num_epochs=2, optimizer="Adam", **SCHEDULE)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run.RunCallback, "on_train_batch_end", on_train_batch_end)
         train(model_config(), config)
+
+
+def test_interrupted(means, uninterrupted, tmp_path, monkeypatch):
+    config = training_config(tmp_path, means, num_epochs=2, optimizer="Adam", **SCHEDULE)
+    interrupt_at(5, config, monkeypatch)
     train(model_config(), config)
     assert_same_run(tmp_path, uninterrupted)
 
@@ -104,6 +109,30 @@ def test_an_optimizer_within_an_optimizer(settings, means, tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "two")
 
 
+# All that changes weights, rates or examples along a run.
+NICETIES = {
+    "optimizer": "AdamW",
+    "weight_decay": 0.1,
+    "learning_rate_schedule": "cosine",
+    "warmup_steps": 2,
+    "base_learning_rate": 0.1,
+    "batch_size": 4,
+    "gradient_accumulation_steps": 2,
+    "label_smoothing": 0.1,
+    "mixup_alpha": 0.4,
+    "ema_decay": 0.5,
+}
+
+
+def test_a_run_with_everything(means, tmp_path, monkeypatch):
+    whole, parts = (training_config(tmp_path / name, means, num_epochs=2, **NICETIES) for name in ("one", "two"))
+    train(model_config(), whole)
+    interrupt_at(5, parts, monkeypatch)
+    train(model_config(), parts)
+    assert checkpoint_values(tmp_path / "one")["position/step"] == 6
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+
+
 @pytest.fixture(scope="module")
 def teacher(means, tmp_path_factory):
     teacher_dir = tmp_path_factory.mktemp("teacher")
@@ -112,18 +141,19 @@ def teacher(means, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "scheme, stops",
+    "scheme, stops, ema_decay",
     [
         # Three steps of distillation, and three of fine-tuning.
-        ("serial", [3]),
-        ("parallel", [2, 5]),
+        ("serial", [3], 0.0),
+        ("parallel", [2, 5], 0.5),
     ],
 )
-def test_a_distillation(scheme, stops, means, teacher, tmp_path):
+def test_a_distillation(scheme, stops, ema_decay, means, teacher, tmp_path):
     settings = {
         "num_epochs": 1,
         "finetune_epochs": 1,
         "optimizer": "Adam",
+        "ema_decay": ema_decay,
         "distillation": DistillationConfig(scheme),
         "teacher_dir": str(teacher) if scheme == "serial" else "",
         "keep_checkpoints": 1,

@@ -148,6 +148,14 @@ def interrupt_at(step, monkeypatch):
     monkeypatch.setattr(run.RunCallback, "on_train_batch_end", on_train_batch_end)
 
 
+@pytest.mark.parametrize("mistake", [{"optimizer": "Adem"}, {"optimizer": "Yogi", "weight_decay": 0.1}])
+def test_a_mistyped_optimizer_does_not_cost_the_old_run(mistake, pattern, tmp_path):
+    write_model_flags(str(tmp_path), model_config(), "CrossEntropyLoss")
+    with pytest.raises(ValueError, match=mistake["optimizer"]):
+        train(model_config(), training_config(tmp_path, pattern, start_new_model=True, **mistake))
+    assert "training" not in json.loads((tmp_path / "model_flags.json").read_text())
+
+
 def test_a_mistyped_teacher_does_not_cost_the_old_run(pattern, tmp_path):
     write_model_flags(str(tmp_path / "run"), model_config(), "CrossEntropyLoss")
     config = training_config(

@@ -112,6 +112,8 @@ def test_refuses_another_model(tmp_path, name, model, changed):
         ("label_loss", {}, {"label_loss": "HingeLoss"}),
         ("optimizer", {}, {"optimizer": "Adam"}),
         ("mixed_precision", {}, {"mixed_precision": "float16"}),
+        ("ema_decay", {}, {"ema_decay": 0.9}),
+        ("ema_decay", {"ema_decay": 0.9}, {}),
         ("distillation", {}, SERIAL),
         ("distillation", SERIAL, {}),
         ("scheme", SERIAL, PARALLEL),
@@ -128,7 +130,7 @@ def test_refuses_another_way_of_training(tmp_path, name, first, changed):
 
 
 def test_what_may_change_is_recorded_anew(tmp_path):
-    make_train_dir(tmp_path, **SERIAL)
+    make_train_dir(tmp_path, **SERIAL, ema_decay=0.9)
     changes = {
         "batch_size": 3,
         "num_epochs": 9,
@@ -147,6 +149,14 @@ def test_what_may_change_is_recorded_anew(tmp_path):
         "train_data_pattern": "train*",
         "teacher_dir": "moved",
         "finetune_epochs": 2,
+        "gradient_accumulation_steps": 3,
+        "learning_rate_schedule": "cosine",
+        "warmup_steps": 5,
+        "weight_decay": 0.1,
+        "label_smoothing": 0.1,
+        "mixup_alpha": 0.2,
+        "mixup_level": "frames",
+        "ema_decay": 0.99,
     }
     losses = DistillationConfig("serial", losses=("pred",), pred_weight=3.0)
     model = model_config(hyperparameters={"dropout_rate": 0.5})
@@ -156,6 +166,16 @@ def test_what_may_change_is_recorded_anew(tmp_path):
     assert {name: flags["training"][name] for name in changes} == changes
     assert flags["training"]["distillation"]["pred_weight"] == 3.0
     assert flags["hyperparameters"]["dropout_rate"] == 0.5
+
+
+def test_a_run_from_before_weights_could_be_averaged_goes_on_without(tmp_path):
+    make_train_dir(tmp_path)
+    path = tmp_path / "model_flags.json"
+    flags = json.loads(path.read_text())
+    del flags["training"]["ema_decay"]
+    path.write_text(json.dumps(flags))
+    prepare_train_dir(model_config(), training_config(tmp_path))
+    assert json.loads(path.read_text())["training"]["ema_decay"] == 0
 
 
 def test_flags_without_a_checkpoint_bind_nobody(tmp_path):

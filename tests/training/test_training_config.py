@@ -18,6 +18,13 @@ def test_defaults_are_the_original_ones():
     assert (config.regularization_penalty, config.export_model_steps, config.num_readers) == (1.0, 1000, 8)
 
 
+def test_what_the_original_has_not_is_off():
+    config = TrainingConfig("dir", "files")
+    assert (config.ema_decay, config.label_smoothing, config.mixup_alpha, config.weight_decay) == (0, 0, 0, None)
+    assert (config.gradient_accumulation_steps, config.warmup_steps) == (1, 0)
+    assert config.learning_rate_schedule == "exponential"
+
+
 @pytest.mark.parametrize(
     "name, value, problem",
     [
@@ -33,7 +40,16 @@ def test_defaults_are_the_original_ones():
         ("finetune_epochs", -1, "not be negative"),
         ("regularization_penalty", -1.0, "not be negative"),
         ("seed", -1, "not be negative"),
-        ("label_loss", "L2", "one of CrossEntropyLoss, HingeLoss, SoftmaxLoss"),
+        ("gradient_accumulation_steps", 0, "at least 1"),
+        ("warmup_steps", -1, "not be negative"),
+        ("weight_decay", -0.1, "not be negative"),
+        ("mixup_alpha", -0.2, "not be negative"),
+        ("mixup_level", "pixels", "one of encoding, frames"),
+        ("ema_decay", 1.0, "in [0, 1)"),
+        ("ema_decay", -0.1, "in [0, 1)"),
+        ("label_smoothing", 1.0, "in [0, 1)"),
+        ("learning_rate_schedule", "linear", "one of exponential, cosine"),
+        ("label_loss", "L2", "one of CrossEntropyLoss, HingeLoss, SoftmaxLoss, FocalLoss"),
         ("student_init", "random", "one of scratch, teacher"),
         ("mixed_precision", "int8", "one of none, bfloat16, float16"),
         ("teacher_checkpoint", "first", "one of latest, best"),
@@ -58,6 +74,26 @@ def test_choices_of_a_distillation_need_one(name, value):
     with pytest.raises(ValueError) as error:
         training_config("dir", **{name: value})
     assert str(error.value) == f"{name}={value!r} needs --distillation=serial or --distillation=parallel."
+
+
+@pytest.mark.parametrize("optimizer", ["MovingAverage", "SWA"])
+def test_weights_are_averaged_once(optimizer):
+    with pytest.raises(ValueError) as error:
+        training_config("dir", optimizer=optimizer, ema_decay=0.9)
+    assert str(error.value).startswith(f"optimizer={optimizer!r} averages the weights itself. Leave out --ema_decay")
+    assert training_config("dir", optimizer="Lookahead", ema_decay=0.9).ema_decay == 0.9
+
+
+def test_a_level_of_mixup_needs_mixup():
+    with pytest.raises(ValueError, match="mixup_level='frames' needs --mixup_alpha"):
+        training_config("dir", mixup_level="frames")
+
+
+def test_states_of_mixed_frames_cannot_be_matched():
+    distillation = DistillationConfig("parallel", ("int", "ce"))
+    with pytest.raises(ValueError, match="Use --mixup_level=encoding"):
+        training_config("dir", mixup_alpha=0.2, mixup_level="frames", distillation=distillation)
+    assert training_config("dir", mixup_alpha=0.2, distillation=distillation).mixup_level == "encoding"
 
 
 def test_a_serial_distillation_needs_a_teacher():
@@ -87,4 +123,5 @@ def test_records_everything_but_the_order_to_start_anew():
     assert "start_new_model" not in recorded
     assert recorded["train_dir"] == "dir" and recorded["batch_size"] == 8 and recorded["max_steps"] is None
     assert recorded["distillation"]["scheme"] == "serial"
+    assert (recorded["ema_decay"], recorded["weight_decay"], recorded["mixup_level"]) == (0.0, None, "encoding")
     assert recorded["distillation"]["losses"] == ["rep", "pred", "ce"]

@@ -37,6 +37,21 @@ def test_the_checkpoint_is_the_same(results, case):
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+def test_the_average_of_the_weights_is_the_same(results):
+    names = [name for name in results if name.startswith("labels/one/checkpoint/model/")]
+    assert len(names) == 2
+    for name in names:
+        average, raw = results[name], results[name.replace("/model/", "/raw_model/")]
+        assert np.abs(average - raw).max() > 1e-3
+        np.testing.assert_allclose(results[name.replace("/one/", "/two/")], average, rtol=1e-5, atol=1e-6)
+
+
+def test_mixup_leaves_replicas_without_examples_alone(results):
+    losses = results["mixed/two/losses"]
+    assert losses.shape == (6, 2) and np.isfinite(losses).all()
+    assert all(np.isfinite(value).all() for name, value in results.items() if name.startswith("mixed/two/checkpoint"))
+
+
 def test_the_metrics_are_the_same(results):
     one, two = results["labels/one/metrics"], results["labels/two/metrics"]
     assert 19 in one  # num_examples

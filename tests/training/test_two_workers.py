@@ -59,16 +59,18 @@ def run_workers(tmp_path):
 def test_one_file_is_shared_record_by_record(run_workers, tmp_path):
     # Batches of 8, 8 and 3: the last is 2 for the first worker and 1 for the second.
     pattern = write_shards(tmp_path / "records", count=19, num_shards=1)
-    settings = {"num_epochs": 2, "base_learning_rate": 0.1, "learning_rate_decay_examples": 20}
+    settings = {"num_epochs": 2, "base_learning_rate": 0.1, "learning_rate_decay_examples": 20, "ema_decay": 0.5}
     two = tmp_path / "two"
     logs = run_workers(
         f"--train_dir={two}",
         f"--train_data_pattern={pattern}",
         f"--eval_data_pattern={pattern}",
-        "--batch_size=4",
+        "--batch_size=2",
+        "--gradient_accumulation_steps=2",
         *(f"--{name}={value}" for name, value in settings.items()),
     )
-    assert all("Using batch size of 8 for training: 4 a replica on 2 replica(s)." in log for log in logs)
+    batch_size = "Using batch size of 8 for training: 2 a replica on 2 replica(s), 2 times."
+    assert all(batch_size in log for log in logs)
 
     result = train(model_config(), training_config(tmp_path / "one", pattern, optimizer="AdamOptimizer", **settings))
     assert result["step"] == 6

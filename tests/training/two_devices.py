@@ -21,7 +21,13 @@ from yt8m_distill.training import run, train
 GLOBAL_BATCH = 8
 # Two passes of three steps. The third has 3 examples: all of them are the first replica's.
 NUM_RECORDS = 19
-SETTINGS = {"num_epochs": 2, "optimizer": "Adam", "base_learning_rate": 0.1, "learning_rate_decay_examples": 20}
+SETTINGS = {
+    "num_epochs": 2,
+    "optimizer": "Adam",
+    "base_learning_rate": 0.1,
+    "learning_rate_decay_examples": 20,
+    "weight_decay": 0.1,
+}
 
 
 def main(folder, output):
@@ -31,9 +37,10 @@ def main(folder, output):
     folder = pathlib.Path(folder)
     results = {}
 
-    def run_on(strategy, case, stops=(None,), **settings):
+    def run_on(strategy, case, stops=(None,), accumulated=1, **settings):
         name = f"{case}/{'one' if strategy is one else 'two'}"
-        settings["batch_size"] = GLOBAL_BATCH // strategy.num_replicas_in_sync
+        settings["batch_size"] = GLOBAL_BATCH // strategy.num_replicas_in_sync // accumulated
+        settings["gradient_accumulation_steps"] = accumulated
         losses = []
         for max_steps in stops:
             config = training_config(folder / name, pattern, max_steps=max_steps, **SETTINGS, **settings)
@@ -48,8 +55,17 @@ def main(folder, output):
     for strategy in (one, two):
         # The run on two replicas stops at the end of the first pass, and is taken up again.
         stops = (None,) if strategy is one else (3, None)
-        run_on(strategy, "labels", stops, regularization_penalty=1e4, eval_data_pattern=pattern)
-        run_on(strategy, "parallel", distillation=DistillationConfig("parallel", losses=("pred", "ce")))
+        run_on(strategy, "labels", stops, regularization_penalty=1e4, eval_data_pattern=pattern, ema_decay=0.5)
+        # On two replicas, each step sums the gradients of two batches, the last ones of which are empty.
+        run_on(
+            strategy,
+            "parallel",
+            accumulated=strategy.num_replicas_in_sync,
+            distillation=DistillationConfig("parallel", losses=("pred", "ce")),
+            label_smoothing=0.1,
+        )
+    # Two replicas mix among their own examples, which one cannot do.
+    run_on(two, "mixed", accumulated=2, mixup_alpha=0.4)
     np.savez(output, **results)
 
 

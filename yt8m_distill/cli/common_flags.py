@@ -46,6 +46,18 @@ def comma_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(","))
 
 
+def number_list(name: str, text: str) -> tuple[float, ...]:
+    """The numbers of a comma-separated flag.
+
+    Raises:
+      ValueError: a part is not a number; names the flag.
+    """
+    try:
+        return tuple(float(part) for part in comma_list(text))
+    except ValueError:
+        raise ValueError(f"--{name} must list numbers, separated by commas. Received: {text!r}.") from None
+
+
 def integer_list(name: str, text: str) -> tuple[int, ...]:
     """The whole numbers of a comma-separated flag.
 

@@ -32,6 +32,13 @@ def _define_flags(groups):
         group, flags.DEFINE_integer, "top_k", 20, "Predictions a video for GAP and mAP.", lower_bound=1
     )
     groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "segment_labels",
+        False,
+        "Evaluate on the rated segments of frame-level records (2019) instead of whole videos.",
+    )
+    groups.add(
         group, flags.DEFINE_boolean, "run_once", False, "Evaluate once; else each new checkpoint, for ever."
     )
     groups.add(
@@ -71,17 +78,21 @@ def _run(values):
 
 
 def _evaluate_checkpoint(values, files, path, strategy):
-    from yt8m_distill.data import check_first_record
+    from yt8m_distill.data import check_first_record, check_rated_segments
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
     from yt8m_distill.training import evaluate
 
     config = load_model_config(values.train_dir)
+    if values.segment_labels:
+        check_rated_segments(files, config.schema)
     check_first_record(files, config.schema)
     with strategy.scope():
         model = load_model_at(config, path)
     _logger.info("Loading checkpoint for eval: %s", path)
-    log = _EvaluationLog(os.path.join(values.train_dir, "eval"), files, checkpoint_step(path))
+    log = EvaluationLog(
+        os.path.join(values.train_dir, "eval"), files, checkpoint_step(path), values.segment_labels
+    )
     metrics = evaluate(
         model,
         files,
@@ -91,6 +102,7 @@ def _evaluate_checkpoint(values, files, path, strategy):
         num_readers=values.num_readers,
         strategy=strategy,
         on_batch=log.batch,
+        segments=values.segment_labels,
     )
     log.epoch(metrics)
     if values.output_metrics_json:
@@ -98,18 +110,21 @@ def _evaluate_checkpoint(values, files, path, strategy):
             file.write(json.dumps({"global_step": log.step, **metrics}, indent=2) + "\n")
 
 
-class _EvaluationLog:
-    """The lines and TensorBoard scalars of one evaluation, worded and named as the original's."""
+class EvaluationLog:
+    """The lines and TensorBoard scalars (none without a summary_dir) of one evaluation, worded as the original's."""
 
-    def __init__(self, summary_dir, files, step):
+    def __init__(self, summary_dir, files, step, segments=False):
         import tensorflow as tf
 
         from yt8m_distill.data import estimate_num_records
         from yt8m_distill.training import Progress
 
         self.step = step
-        self._summaries = tf.summary.create_file_writer(summary_dir)
-        self._progress = Progress(estimate_num_records(files))
+        self._summaries = tf.summary.create_noop_writer()
+        if summary_dir:
+            self._summaries = tf.summary.create_file_writer(summary_dir)
+        self._progress = Progress(estimate_num_records(files, segments=segments))
+        self._tag = "SegEval" if segments else "Eval"
         self._done = 0
 
     def batch(self, means):
@@ -127,7 +142,7 @@ class _EvaluationLog:
                 f"Batch Loss: {means['loss']:.3f} | Examples_per_sec: {rate:.3f}",
             )
         self._write_scalars(
-            "GlobalStep/Eval_",
+            f"GlobalStep/{self._tag}_",
             {"Hit@1": means["hit_at_one"], "Perr": means["perr"], "Loss": means["loss"], "Example_Second": rate},
         )
 
@@ -145,9 +160,14 @@ class _EvaluationLog:
             metrics["loss"],
             metrics["num_classes_with_positives"],
         )
+        if "segment_map" in metrics:
+            _logger.info(
+                "Segment mAP: %.6f over %d rated pairs", metrics["segment_map"], metrics["num_rated_pairs"]
+            )
         _logger.info("Total: examples_processed: %d", metrics["num_examples"])
         averages = {"Avg_Hit@1": "hit_at_one", "Avg_Perr": "perr", "Avg_Loss": "loss", "MAP": "map", "GAP": "gap"}
-        self._write_scalars("Epoch/Eval_", {tag: metrics[name] for tag, name in averages.items()})
+        averages.update({"Segment_MAP": "segment_map"} if "segment_map" in metrics else {})
+        self._write_scalars(f"Epoch/{self._tag}_", {tag: metrics[name] for tag, name in averages.items()})
         self._summaries.close()
 
     def _write_scalars(self, prefix, scalars):

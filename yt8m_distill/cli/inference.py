@@ -1,4 +1,4 @@
-"""`inference.py`, `yt8m-inference`: a trained model's predictions as a Kaggle submission CSV."""
+"""`inference.py`, `yt8m-inference`: a trained model's predictions as a Kaggle submission CSV or as JSON lines."""
 
 from __future__ import annotations
 
@@ -9,12 +9,26 @@ from absl import flags
 
 from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import create_strategy_from, define_checkpoint_flag, define_strategy_flags
+from yt8m_distill.cli.segment_inference import (
+    check_reads_frames,
+    check_segment_flags,
+    define_segment_flags,
+    write_segment_predictions,
+)
+from yt8m_distill.cli.video_inference import (
+    check_format_flags,
+    define_format_flags,
+    prediction_writer,
+    write_video_predictions,
+)
 
 _logger = logging.getLogger(__name__)
 
 
 def main(argv=None) -> int:
-    return run_command("inference.py", "writes predictions as a submission CSV.", _define_flags, _run, argv)
+    return run_command(
+        "inference.py", "writes predictions as a submission CSV or as JSON lines.", _define_flags, _run, argv
+    )
 
 
 def _define_flags(groups):
@@ -28,11 +42,11 @@ def _define_flags(groups):
     )
     define_checkpoint_flag(groups, group)
     groups.add(group, flags.DEFINE_string, "input_data_pattern", "", "Globs of the TFRecords to classify.")
-    groups.add(group, flags.DEFINE_string, "output_file", "", "The CSV to write.")
+    groups.add(group, flags.DEFINE_string, "output_file", "", "The file to write.")
     groups.add(
         group, flags.DEFINE_string, "output_model_tgz", "", "Pack the model of --train_dir into this archive."
     )
-    groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video.", lower_bound=1)
+    groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video, or a segment.", lower_bound=1)
     groups.add(
         group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1
     )
@@ -44,6 +58,8 @@ def _define_flags(groups):
         "Files read at once; above 1, their rows alternate in the CSV.",
         lower_bound=1,
     )
+    define_format_flags(groups)
+    define_segment_flags(groups)
     define_strategy_flags(groups)
 
 
@@ -59,6 +75,8 @@ def _run(values):
         raise ValueError("--output_file must not be empty.")
     if values.output_file and not values.input_data_pattern:
         raise ValueError("--input_data_pattern must not be empty.")
+    check_segment_flags(values)
+    check_format_flags(values)
     train_dir = values.train_dir
     if values.input_model_tgz:
         unpack_model(values.input_model_tgz, values.untar_model_dir)
@@ -72,45 +90,20 @@ def _run(values):
 
 
 def _write_predictions(values, train_dir, path):
-    from yt8m_distill.data import (
-        check_first_record,
-        estimate_num_records,
-        evaluation_dataset,
-        list_record_files,
-        readable_errors,
-    )
-    from yt8m_distill.models import load_model_at, load_model_config, predict_batches
-    from yt8m_distill.serving import write_submission
-    from yt8m_distill.training import Progress
+    from yt8m_distill.data import check_first_record, list_record_files
+    from yt8m_distill.models import load_model_at, load_model_config
 
     strategy = create_strategy_from(values)  # first: a cluster must be known before TensorFlow's runtime starts
     files = list_record_files(values.input_data_pattern, "input")
     _logger.info("number of input files: %d", len(files))
     config = load_model_config(train_dir)
+    if values.segment_labels:
+        check_reads_frames(config.schema)
     check_first_record(files, config.schema)
+    write = prediction_writer(values, config.num_classes)
     with strategy.scope():
         model = load_model_at(config, path)
-    batch_size = values.batch_size * strategy.num_replicas_in_sync
-    dataset = evaluation_dataset(
-        files, config.schema, batch_size, config.sampler, num_readers=values.num_readers
-    )
-    progress = Progress(estimate_num_records(files))
-    written = 0
-
-    def on_batch(num_written):
-        nonlocal written
-        if written:
-            progress.count(num_written - written)
-        else:
-            progress.start_timing()  # the first batch traces the model
-        written = num_written
-        if progress.is_due():
-            progress.show(written, f"num examples processed: {written} | examples/sec: {progress.rate:.2f}")
-
-    with readable_errors(files, config.schema):
-        batches = (
-            (batch["video_ids"], batch["predictions"]) for batch in predict_batches(model, dataset, strategy)
-        )
-        total = write_submission(values.output_file, batches, values.top_k, on_batch)
-    progress.close()
-    _logger.info("Done with inference. %d predictions written to %s", total, values.output_file)
+    if values.segment_labels:
+        write_segment_predictions(values, model, files, strategy)
+        return
+    write_video_predictions(values, model, files, strategy, write)

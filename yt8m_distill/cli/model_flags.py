@@ -6,59 +6,159 @@ from absl import flags
 
 from yt8m_distill.cli.common_flags import comma_list, integer_list
 
-_HYPERPARAMETERS = (
-    "video_level_classifier_model",
-    "moe_num_mixtures",
-    "dropout_rate",
-    "lstm_cells",
-    "lstm_layers",
-    "num_blocks",
-    "block_length",
-    "lstm_state",
+# (group, flag, how absl defines it, default, help). A default of None is the model's own.
+_HYPERPARAMETER_FLAGS = (
+    (
+        "Classifier",
+        "video_level_classifier_model",
+        flags.DEFINE_string,
+        None,
+        "Classifier on the encoding: LogisticModel or MoeModel. The default depends on --model.",
+    ),
+    ("Classifier", "moe_num_mixtures", flags.DEFINE_integer, 2, "Experts a class, without the dummy expert."),
+    (
+        "Classifier",
+        "moe_l2",
+        flags.DEFINE_float,
+        None,
+        "L2 penalty of MoeModel's weights: 1e-8, and 1e-6 with NetVLADModelLF.",
+    ),
+    (
+        "Classifier",
+        "moe_prob_gating",
+        flags.DEFINE_boolean,
+        None,
+        "Context gating of MoeModel's probabilities: on with NetVLADModelLF, off otherwise.",
+    ),
+    ("Classifier", "dropout_rate", flags.DEFINE_float, 0.0, "Dropout before the classifier."),
+    ("LstmModel, HierarchicalLstmModel", "lstm_cells", flags.DEFINE_integer, 1024, "Units of each LSTM layer."),
+    ("LstmModel, HierarchicalLstmModel", "lstm_layers", flags.DEFINE_integer, 2, "LSTM layers (of each level)."),
+    (
+        "HierarchicalLstmModel",
+        "num_blocks",
+        flags.DEFINE_integer,
+        None,
+        "Blocks that the frames are split into. By default 20, or 5 with a frame budget, or the next smaller number "
+        "that divides the frames.",
+    ),
+    ("HierarchicalLstmModel", "block_length", flags.DEFINE_integer, None, "Frames a block, instead."),
+    (
+        "HierarchicalLstmModel",
+        "lstm_state",
+        flags.DEFINE_string,
+        "all",
+        "Encode as 'all' cell and hidden states, or 'hidden' states only.",
+    ),
+    ("GruModel", "gru_cells", flags.DEFINE_integer, 1024, "Units of each GRU layer."),
+    ("GruModel", "gru_layers", flags.DEFINE_integer, 2, "GRU layers."),
+    ("LstmModel, GruModel", "bidirectional", flags.DEFINE_boolean, False, "Read the frames in both directions."),
+    (
+        "DbofModel",
+        "iterations",
+        flags.DEFINE_integer,
+        30,
+        "Frames used of a longer sequence: drawn in training, spread evenly otherwise.",
+    ),
+    (
+        "DbofModel",
+        "sample_random_frames",
+        flags.DEFINE_boolean,
+        True,
+        "In training draw single frames; otherwise a run of consecutive frames.",
+    ),
+    ("DbofModel", "dbof_cluster_size", flags.DEFINE_integer, 8192, "Width of each frame's projection."),
+    ("DbofModel", "dbof_hidden_size", flags.DEFINE_integer, 1024, "Width of the encoding."),
+    ("DbofModel", "dbof_pooling_method", flags.DEFINE_string, "max", "Pooling over frames: max or average."),
+    ("DbofModel", "dbof_activation", flags.DEFINE_string, "sigmoid", "Activation: sigmoid or relu6."),
+    ("DbofModel", "dbof_add_batch_norm", flags.DEFINE_boolean, True, "Batch normalisation instead of biases."),
+    (
+        "NetVLADModelLF",
+        "netvlad_cluster_size",
+        flags.DEFINE_integer,
+        256,
+        "Clusters of the first feature; the others have half as many.",
+    ),
+    ("NetVLADModelLF", "netvlad_hidden_size", flags.DEFINE_integer, 1024, "Width of the encoding."),
+    ("NetVLADModelLF", "netvlad_add_batch_norm", flags.DEFINE_boolean, True, "Batch normalisation instead of biases."),
+    ("NetVLADModelLF", "netvlad_relu", flags.DEFINE_boolean, False, "Normalise the hidden layer, then ReLU6."),
+    ("NetVLADModelLF", "lightvlad", flags.DEFINE_boolean, False, "NetRVLAD: no anchors."),
+    ("NetVLADModelLF", "softdbow", flags.DEFINE_boolean, False, "Soft bag of words: the assignments alone."),
+    ("NetVLADModelLF", "gating", flags.DEFINE_boolean, True, "Context gating of the hidden layer."),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "nextvlad_cluster_size",
+        flags.DEFINE_integer,
+        None,
+        "Clusters of the first feature: 128, and 112 of the mixture; the other features have half as many.",
+    ),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "nextvlad_hidden_size",
+        flags.DEFINE_integer,
+        2048,
+        "Width of the encoding (of each branch).",
+    ),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "groups",
+        flags.DEFINE_integer,
+        8,
+        "Groups that a frame of the first feature is split into; the others have half as many.",
+    ),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "expansion",
+        flags.DEFINE_integer,
+        2,
+        "How many times wider frames are made before they are split.",
+    ),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "gating_reduction",
+        flags.DEFINE_integer,
+        None,
+        "How many times narrower the inner layer of the gating is: 8, and 16 of the mixture.",
+    ),
+    (
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        "drop_rate",
+        flags.DEFINE_float,
+        0.5,
+        "Dropout of the pooled values.",
+    ),
+    ("MixtureNeXtVLADModel", "mix_number", flags.DEFINE_integer, 3, "Branches."),
+    (
+        "MixtureNeXtVLADModel",
+        "cl_temperature",
+        flags.DEFINE_float,
+        3.0,
+        "Temperature of what the branches learn from their mixture.",
+    ),
+    ("MixtureNeXtVLADModel", "cl_lambda", flags.DEFINE_float, 9.0, "Weight of what they learn from it."),
+    ("AttentionPoolingModel", "attention_hidden_size", flags.DEFINE_integer, 512, "Width of the encoding."),
+    ("AttentionPoolingModel", "attention_layers", flags.DEFINE_integer, 2, "Transformer layers."),
+    ("AttentionPoolingModel", "attention_heads", flags.DEFINE_integer, 8, "Heads of each layer."),
+    ("AttentionPoolingModel", "attention_dropout", flags.DEFINE_float, 0.1, "Dropout of each layer's outputs."),
 )
 
+
 def define_model_flags(groups):
-    group = "Model"
     groups.add(
-        group,
+        "Model",
         flags.DEFINE_string,
         "model",
         "LogisticModel",
-        "LogisticModel or MoeModel on mean features; FrameLevelLogisticModel, LstmModel or HierarchicalLstmModel on "
-        "frames.",
+        "On mean features: LogisticModel or MoeModel. On frames: FrameLevelLogisticModel, DbofModel, LstmModel, "
+        "GruModel, HierarchicalLstmModel, NetVLADModelLF, NeXtVLADModel, MixtureNeXtVLADModel, AttentionPoolingModel.",
     )
+    for group, name, define, default, text in _HYPERPARAMETER_FLAGS:
+        groups.add(group, define, name, default, text)
     groups.add(
-        group,
+        "NeXtVLADModel, MixtureNeXtVLADModel",
         flags.DEFINE_string,
-        "video_level_classifier_model",
+        "eigenvalues_file",
         None,
-        "Classifier on the encoding: LogisticModel or MoeModel. The default depends on --model.",
-    )
-    groups.add(
-        group, flags.DEFINE_integer, "moe_num_mixtures", 2, "Experts a class, without the dummy expert."
-    )
-    groups.add(group, flags.DEFINE_float, "dropout_rate", 0.0, "Dropout before the classifier.")
-    groups.add(group, flags.DEFINE_integer, "lstm_cells", 1024, "Units of each LSTM layer.")
-    groups.add(
-        group, flags.DEFINE_integer, "lstm_layers", 2, "LSTM layers (of each level of HierarchicalLstmModel)."
-    )
-    groups.add(
-        group,
-        flags.DEFINE_integer,
-        "num_blocks",
-        None,
-        "HierarchicalLstmModel: blocks that the frames are split into. By default 20, or 5 with a frame budget, or the "
-        "next smaller number that divides the frames.",
-    )
-    groups.add(
-        group, flags.DEFINE_integer, "block_length", None, "HierarchicalLstmModel: frames a block, instead."
-    )
-    groups.add(
-        group,
-        flags.DEFINE_string,
-        "lstm_state",
-        "all",
-        "HierarchicalLstmModel: encode as 'all' cell and hidden states, or 'hidden' states only.",
+        "The dataset's eigenvals.npy (or a text file of numbers), to undo the whitening of rgb.",
     )
     group = "Frame budget"
     groups.add(
@@ -72,11 +172,24 @@ def define_model_flags(groups):
     groups.add(group, flags.DEFINE_integer, "num_sampled_frames", None, "Read k frames of a video.")
     groups.add(group, flags.DEFINE_float, "frame_percent", None, "Read so many percent of the frames.")
     groups.add(group, flags.DEFINE_integer, "every_n", None, "Read every n-th frame.")
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "frame_jitter",
+        False,
+        "In training, draw each frame of a uniform budget from its share of the video. Evaluation stays as it is.",
+    )
 
 
 def model_config_from(values):
+    """The `ModelConfig` that the flags ask for."""
     from yt8m_distill.models import ModelConfig
 
+    names = [name for _, name, *_ in _HYPERPARAMETER_FLAGS]
+    # Only what was given: a hyperparameter that the model does not have is then an error.
+    hyperparameters = {name: values[name].value for name in names if values[name].present}
+    if values.eigenvalues_file:
+        hyperparameters["eigenvalues"] = _read_eigenvalues(values.eigenvalues_file)
     config = ModelConfig(
         model=values.model,
         feature_names=comma_list(values.feature_names),
@@ -87,8 +200,8 @@ def model_config_from(values):
         num_sampled_frames=values.num_sampled_frames,
         frame_percent=values.frame_percent,
         every_n=values.every_n,
-        # Only what was given: a hyperparameter that the model does not have is then an error.
-        hyperparameters={name: values[name].value for name in _HYPERPARAMETERS if values[name].present},
+        frame_jitter=values.frame_jitter,
+        hyperparameters=hyperparameters,
     )
     if config.frame_level and not values.frame_features:
         raise ValueError(f"{config.model} reads frames: add --frame_features.")
@@ -97,3 +210,15 @@ def model_config_from(values):
             f"{config.model} reads mean features: leave out --frame_features, or choose a frame-level model."
         )
     return config
+
+
+def _read_eigenvalues(path):
+    import numpy as np
+    import tensorflow as tf
+
+    with tf.io.gfile.GFile(path, "rb") as file:
+        try:
+            values = np.load(file, allow_pickle=False) if path.endswith(".npy") else np.loadtxt(file)
+        except ValueError as error:
+            raise ValueError(f"--eigenvalues_file={path}: holds no list of numbers ({error}).") from error
+    return np.ravel(values).astype(float).tolist()

@@ -41,10 +41,12 @@ class FrameSampler:
       frame_percent: p, in (0, 100].
       every_n: j, at least 1.
       max_frames: frames of the longest video.
+      jitter: method `uniform` only: in training, each frame is drawn anew from its share of the video, frames
+        floor(i N / k) to floor((i + 1) N / k) - 1, instead of being the first of them.
 
     Raises:
-      ValueError: unknown method, not exactly one budget, a budget out of range, or a `stride` that does not
-        divide `max_frames` (the authors' code then counts more slots than it fills).
+      ValueError: unknown method, not exactly one budget, a budget out of range, a `stride` that does not divide
+        `max_frames` (the authors' code then counts more slots than it fills), or `jitter` of another method.
     """
 
     method: str = "uniform"
@@ -52,6 +54,7 @@ class FrameSampler:
     frame_percent: float | None = None
     every_n: int | None = None
     max_frames: int = 300
+    jitter: bool = False
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -77,6 +80,8 @@ class FrameSampler:
                 f"Method 'stride' needs a spacing that divides max_frames={self.max_frames}; {name}={value} means "
                 f"a spacing of {self.spacing:g} frames. Use method 'uniform', or a budget that divides."
             )
+        if self.jitter and self.method != "uniform":
+            raise ValueError(f"frame_jitter needs frame_sampling='uniform'. Received: {self.method!r}.")
 
     @property
     def num_slots(self) -> int:
@@ -105,12 +110,13 @@ class FrameSampler:
         """How many frames are taken of a video of `num_frames` frames; int64, same shape."""
         return self._count(np.asarray(num_frames, np.int64), np)
 
-    def sample(self, num_frames, seed=0):
+    def sample(self, num_frames, seed=0, training=False):
         """Picks frames of one video or of a batch of videos.
 
         Args:
           num_frames: valid frames of each video, integer, NumPy array or tf.Tensor of shape [...].
-          seed: non-negative integer of shape [...] or scalar; only method `random` reads it.
+          seed: non-negative integer of shape [...] or scalar; read by method `random` and by jitter.
+          training: whether to jitter, if the sampler does.
 
         Returns:
           indices: int64 [..., num_slots], ascending over the first `num_sampled` slots and 0 after them.
@@ -120,7 +126,10 @@ class FrameSampler:
         num_frames = xp.asarray(num_frames, dtype=np.int64)
         num_sampled = self._count(num_frames, xp)
         slots = xp.arange(self.num_slots, dtype=np.int64)
-        indices = self._indices(slots, num_frames[..., None], num_sampled[..., None], seed, xp)
+        if self.jitter and training:
+            indices = _jittered(slots, num_frames[..., None], num_sampled[..., None], seed, xp)
+        else:
+            indices = self._indices(slots, num_frames[..., None], num_sampled[..., None], seed, xp)
         in_use = slots < num_sampled[..., None]
         return xp.where(in_use, indices, xp.zeros_like(indices)), num_sampled
 
@@ -191,11 +200,23 @@ def _first_middle_last(slots, num_frames, num_sampled, xp):
     return xp.where(num_frames <= num_sampled, slots + 0 * num_frames, parts)
 
 
+def _jittered(slots, num_frames, num_sampled, seed, xp):
+    """One draw from each of `num_sampled` shares of the video, which do not overlap."""
+    num_sampled = xp.maximum(num_sampled, 1)
+    start, stop = slots * num_frames // num_sampled, (slots + 1) * num_frames // num_sampled
+    return start + _draws(slots, seed, xp) * (stop - start) // _HASH_RANGE
+
+
+def _draws(positions, seed, xp):
+    """Pseudo-random int64 in [0, 2**31) for each position: [..., number of positions] for seeds of shape [...]."""
+    stream = _hash(xp.asarray(seed, dtype=np.int64)[..., None] % _HASH_RANGE)
+    return _hash((stream + positions * 0x1E3779B1) % _HASH_RANGE)
+
+
 def _random(slots, num_frames, num_sampled, seed, max_frames, xp):
     """Distinct draws: the frames whose hash of (seed, position) is lowest, put back in order of time."""
     positions = xp.arange(max_frames, dtype=np.int64)
-    stream = _hash(xp.asarray(seed, dtype=np.int64)[..., None] % _HASH_RANGE)
-    rank = _hash((stream + positions * 0x1E3779B1) % _HASH_RANGE) + 0 * num_frames  # [..., max_frames]
+    rank = _draws(positions, seed, xp) + 0 * num_frames  # [..., max_frames]
     rank = xp.where(positions < num_frames, rank, xp.zeros_like(rank) + _HASH_RANGE)
     drawn = xp.argsort(rank * max_frames + positions, axis=-1)[..., : slots.shape[0]]
     drawn = xp.where(slots < num_sampled, xp.asarray(drawn, dtype=np.int64), xp.zeros_like(rank[..., :1]) + max_frames)

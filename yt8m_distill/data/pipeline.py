@@ -13,8 +13,15 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.record_files import locate_damage
 from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
+from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segments, parse_segment_ratings
+from yt8m_distill.data.segment_windows import cut_into_windows
+
+# What the parsers return beside a model's inputs.
+NOT_INPUTS = ("video_ids", "start_times", "labels", "label_weights")
 
 _MIN_SHUFFLE_BUFFER = 1000
+# Records parsed at once where a batch is not one of records: their undecoded frames take some 20 MB.
+_RECORDS_PARSED_AT_ONCE = 64
 _INPUT_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
@@ -35,6 +42,7 @@ def training_dataset(
     num_workers: int = 1,
     worker_index: int = 0,
     skip_batches: int = 0,
+    segments: bool = False,
 ) -> tf.data.Dataset:
     """One epoch of shuffled training batches, the last one possibly smaller.
 
@@ -44,21 +52,28 @@ def training_dataset(
 
     Several workers share one epoch: by file where every worker can have one, by record otherwise, each record once.
 
+    Rated segments are shuffled once more, in a buffer of five batches, so that those of one video spread. A run that
+    resumes reads and drops the segments it has had, because only reading tells how many a record holds.
+
     Args:
       files: TFRecord files.
       schema: layout of the records.
-      batch_size: records a batch, for this worker.
-      sampler: frame budget applied while decoding; None decodes all frames.
+      batch_size: records (or rated segments) a batch, for this worker.
+      sampler: frame budget applied while decoding; None decodes all frames. Not applied to segments.
       seed: of the whole run.
       epoch: number of the pass, starting at 0.
       num_readers: files read at once.
       num_workers: how many workers share the epoch.
       worker_index: which of them this is.
       skip_batches: batches to leave out at the start, for a run that resumes within an epoch.
+      segments: read rated segments (see `parse_rated_segments`) instead of whole videos.
 
     Returns:
       A dataset of (inputs, labels): inputs as `parse_frame_level` or `parse_video_level` without `video_ids`, labels
-      bool [B, num_classes].
+      bool [B, num_classes]. Of segments, a dataset of (inputs, labels, label_weights float32 [B, num_classes]).
+
+    Raises:
+      ValueError: segments of video-level records.
     """
     shard_by_file = len(files) >= num_workers > 1
     shuffle_seed = seed * 1009 + epoch
@@ -71,8 +86,12 @@ def training_dataset(
     if num_workers > 1 and not shard_by_file:
         # After the shuffle: a step of all workers then reads the records that one worker alone would read.
         dataset = dataset.shard(num_workers, worker_index)
-    dataset = dataset.batch(batch_size).skip(skip_batches)
-    dataset = _parse_batches(dataset, schema, sampler, sampling_seed=shuffle_seed + 1)
+    if segments:
+        dataset = _shuffle(_parse_segments(dataset, schema).unbatch(), 5 * batch_size, shuffle_seed)
+        dataset = dataset.batch(batch_size).skip(skip_batches)
+    else:
+        dataset = dataset.batch(batch_size).skip(skip_batches)
+        dataset = _parse_batches(dataset, schema, sampler, sampling_seed=shuffle_seed + 1, training=True)
     return dataset.map(_inputs_and_labels).prefetch(tf.data.AUTOTUNE)
 
 
@@ -83,28 +102,72 @@ def evaluation_dataset(
     sampler: FrameSampler | None = None,
     *,
     num_readers: int = 1,
+    segments: bool = False,
 ) -> tf.data.Dataset:
-    """Every record exactly once, always in the same order.
+    """Every record, or every rated segment, exactly once, always in the same order.
 
     Args:
       files: TFRecord files.
       schema: layout of the records.
-      batch_size: records a batch; the last batch may be smaller.
-      sampler: frame budget applied while decoding; None decodes all frames.
+      batch_size: records (or rated segments) a batch; the last batch may be smaller.
+      sampler: frame budget applied while decoding; None decodes all frames. Not applied to segments.
       num_readers: files read at once. With 1, records come in the order of the files; with more, file by file in turn.
+      segments: read rated segments instead of whole videos.
 
     Returns:
-      A dataset of dicts as `parse_frame_level` or `parse_video_level` return them.
+      A dataset of dicts as `parse_frame_level`, `parse_video_level` or `parse_rated_segments` return them.
+
+    Raises:
+      ValueError: segments of video-level records.
     """
-    dataset = tf.data.Dataset.from_tensor_slices(sorted(files))
-    dataset = dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
-    dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0)
+    dataset = _records_in_order(files, num_readers)
+    if segments:
+        dataset = _parse_segments(dataset, schema).rebatch(batch_size)
+    else:
+        dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
+def window_dataset(
+    files: list[str], schema: RecordSchema, batch_size: int, *, num_readers: int = 1
+) -> tf.data.Dataset:
+    """Every video cut into consecutive segments, rated or not, always in the same order; a video is parsed once.
+
+    Args:
+      files: TFRecord files.
+      schema: layout of the records, frame-level.
+      batch_size: segments a batch; the last batch may be smaller.
+      num_readers: files read at once; above 1, videos come file by file in turn.
+
+    Returns:
+      A dataset of dicts as `cut_into_windows` returns them.
+
+    Raises:
+      ValueError: video-level records.
+    """
+    _require_frame_level(schema)
+    windows_of_video = -(-schema.max_frames // SEGMENT_LENGTH)
+    videos = _records_in_order(files, num_readers).batch(max(1, batch_size // windows_of_video))
+    windows = _parse_batches(videos, schema, sampler=None, sampling_seed=0).map(cut_into_windows)
+    return windows.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def segment_ratings_dataset(files: list[str]) -> tf.data.Dataset:
+    """All ratings of segments, in the order of the files, whatever the records' features.
+
+    Returns:
+      A dataset of dicts as `parse_segment_ratings` returns them.
+    """
+    dataset = _records_in_order(files, num_readers=1).batch(_RECORDS_PARSED_AT_ONCE)
+    return _parse_with_source(dataset, parse_segment_ratings).prefetch(tf.data.AUTOTUNE)
+
+
 @contextlib.contextmanager
-def readable_errors(files: list[str], schema: RecordSchema):
-    """Turns what TensorFlow raises about the input into a `DataError` that names file, record and reason."""
+def readable_errors(files: list[str], schema: RecordSchema | None = None):
+    """Turns what TensorFlow raises about the input into a `DataError` that names file, record and reason.
+
+    Without a schema, records with any features are good ones.
+    """
     try:
         yield
     except _INPUT_ERRORS as error:
@@ -129,18 +192,42 @@ def _records_of_file(path):
     return records.enumerate().map(lambda number, record: (record, path, number))
 
 
-def _parse_batches(dataset, schema, sampler, sampling_seed):
+def _records_in_order(files, num_readers):
+    dataset = tf.data.Dataset.from_tensor_slices(sorted(files))
+    return dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
+
+
+def _parse_batches(dataset, schema, sampler, sampling_seed, training=False):
     parse = parse_video_level
     if schema.frame_features:
-        parse = functools.partial(parse_frame_level, sampler=sampler, sampling_seed=sampling_seed)
+        parse = functools.partial(
+            parse_frame_level, sampler=sampler, sampling_seed=sampling_seed, training=training
+        )
+    return _parse_with_source(dataset, functools.partial(parse, schema=schema))
 
+
+def _parse_segments(dataset, schema):
+    """Batches of all rated segments of some records; an empty batch where they have none."""
+    _require_frame_level(schema)
+    dataset = dataset.batch(_RECORDS_PARSED_AT_ONCE)
+    return _parse_with_source(dataset, functools.partial(parse_rated_segments, schema=schema))
+
+
+def _require_frame_level(schema):
+    if not schema.frame_features:
+        raise ValueError("Segments are parts of frame-level records; these are video-level.")
+
+
+def _parse_with_source(dataset, parse):
     def parse_batch(serialized, path, number):
         source = tf.strings.join(["in ", path, " record ", tf.strings.as_string(number)])
-        return parse(serialized, schema, source=source)
+        return parse(serialized, source=source)
 
     return dataset.map(parse_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _inputs_and_labels(parsed):
-    inputs = {name: value for name, value in parsed.items() if name not in ("labels", "video_ids")}
+    inputs = {name: value for name, value in parsed.items() if name not in NOT_INPUTS}
+    if "label_weights" in parsed:
+        return inputs, parsed["labels"], parsed["label_weights"]
     return inputs, parsed["labels"]

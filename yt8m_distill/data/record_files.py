@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 import tensorflow as tf
@@ -9,9 +10,11 @@ from google.protobuf.message import DecodeError
 
 from yt8m_distill.data.errors import DataError
 from yt8m_distill.data.schema import RecordSchema
+from yt8m_distill.data.segment_parser import SEGMENT_START_TIMES
 
 _LENGTH_AND_CRC_BYTES = 12
 _PAYLOAD_CRC_BYTES = 4
+_RECORDS_SEARCHED_FOR_SEGMENTS = 1000
 
 
 def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
@@ -47,23 +50,41 @@ def check_first_record(files: list[str], schema: RecordSchema) -> None:
     raise DataError(f"The {len(files)} input file(s) hold no record: {files[0]} and the rest are empty.")
 
 
-def estimate_num_records(files: list[str], sample_size: int = 32) -> int:
-    """Rough number of records in `files`: their bytes over the mean size of the first file's first records."""
+def check_rated_segments(files: list[str], schema: RecordSchema) -> None:
+    """Looks for a rated segment, so that records without any fail early and clearly.
+
+    Raises:
+      DataError: the records are video-level, or none of the first thousand holds a rated segment.
+    """
+    if not schema.frame_features:
+        raise DataError(
+            "Segments are parts of frame-level records, and this model reads video-level ones. Leave out "
+            "--segment_labels, or use a frame-level model."
+        )
+    records = itertools.islice(_all_records(files), _RECORDS_SEARCHED_FOR_SEGMENTS)
+    if not any(_num_rated_segments(record) for record in records):
+        raise DataError(
+            f"{files[0]} and what follows it, {_RECORDS_SEARCHED_FOR_SEGMENTS} records at most, hold no rated segment "
+            f"(no {SEGMENT_START_TIMES} in a record's context). Name files that do, or leave out --segment_labels."
+        )
+
+
+def estimate_num_records(files: list[str], sample_size: int = 32, segments: bool = False) -> int:
+    """Rough number of records in `files`: their bytes over the mean size of the first records.
+
+    With `segments`, rough number of rated segments, from how many those records hold.
+    """
     total_bytes = sum(tf.io.gfile.stat(path).length for path in files)
-    sizes = []
-    for path in files:
-        for record in _read_records(path):
-            sizes.append(len(record) + _LENGTH_AND_CRC_BYTES + _PAYLOAD_CRC_BYTES)
-            if len(sizes) == sample_size:
-                break
-        if sizes:
-            break
-    return max(1, round(total_bytes * len(sizes) / sum(sizes))) if sizes else 0
+    sample = list(itertools.islice(_all_records(files), sample_size))
+    sample_bytes = sum(len(record) + _LENGTH_AND_CRC_BYTES + _PAYLOAD_CRC_BYTES for record in sample)
+    count = sum(map(_num_rated_segments, sample)) if segments else len(sample)
+    return max(1, round(total_bytes * count / sample_bytes)) if sample else 0
 
 
-def locate_damage(files: list[str], schema: RecordSchema) -> str | None:
+def locate_damage(files: list[str], schema: RecordSchema | None = None) -> str | None:
     """Finds the first file that TensorFlow cannot read, and says what is wrong with it; None if all can be read.
 
+    Without a schema, records with any features can be read.
     Looks at the record lengths of all files first, which finds truncated downloads quickly, then reads them.
     """
     for check in (_check_lengths, lambda path: _check_payloads(path, schema)):
@@ -77,6 +98,10 @@ def locate_damage(files: list[str], schema: RecordSchema) -> str | None:
     return None
 
 
+def _all_records(files):
+    return itertools.chain.from_iterable(map(_read_records, files))
+
+
 def _read_records(path):
     number = 0
     try:
@@ -87,6 +112,14 @@ def _read_records(path):
         raise DataError(_check_lengths(path) or _bad_checksum(path, number)) from error
     except tf.errors.OpError as error:
         raise DataError(f"{path}: cannot be read: {error.message}") from error
+
+
+def _num_rated_segments(record):
+    try:
+        context = tf.train.SequenceExample.FromString(record).context
+    except DecodeError:
+        return 0  # whoever reads the record says so
+    return len(set(context.feature[SEGMENT_START_TIMES].int64_list.value))
 
 
 def _check_lengths(path):
@@ -129,6 +162,8 @@ def _check_record(place, record, schema):
         parsed = tf.train.SequenceExample.FromString(record)
     except DecodeError as error:
         raise DataError(f"{place}: is neither a tf.train.Example nor a tf.train.SequenceExample.") from error
+    if schema is None:
+        return
     # An Example and the context of a SequenceExample share their place in the wire format.
     vectors = {name: len(value.float_list.value) for name, value in parsed.context.feature.items()}
     vectors = {name: size for name, size in vectors.items() if size}

@@ -6,6 +6,9 @@ SavedModel use the same one. Formats: the original's `readers.py`; frames that n
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from yt8m_distill.data.errors import BAD_RECORD_MARK
@@ -13,10 +16,9 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 
 # "id" since the 2018 release, "video_id" in the 2016 and 2017 releases and in AudioSet.
-_CONTEXT_FEATURES = {
+ID_FEATURES = {
     "id": tf.io.FixedLenFeature([], tf.string, default_value=""),
     "video_id": tf.io.FixedLenFeature([], tf.string, default_value=""),
-    "labels": tf.io.VarLenFeature(tf.int64),
 }
 
 
@@ -40,8 +42,9 @@ def parse_video_level(serialized, schema: RecordSchema, source=None) -> dict:
         name: tf.io.FixedLenFeature([size], tf.float32)
         for name, size in zip(schema.feature_names, schema.feature_sizes)
     }
-    parsed = tf.io.parse_example(serialized, {**_CONTEXT_FEATURES, **features})
-    ids = _video_ids(parsed, source)
+    features["labels"] = tf.io.VarLenFeature(tf.int64)
+    parsed = tf.io.parse_example(serialized, {**ID_FEATURES, **features})
+    ids = video_ids_of(parsed, source)
     return {
         "video_ids": ids,
         "features": tf.concat([parsed[name] for name in schema.feature_names], axis=-1),  # [B, feature_width]
@@ -50,7 +53,12 @@ def parse_video_level(serialized, schema: RecordSchema, source=None) -> dict:
 
 
 def parse_frame_level(
-    serialized, schema: RecordSchema, sampler: FrameSampler | None = None, sampling_seed: int = 0, source=None
+    serialized,
+    schema: RecordSchema,
+    sampler: FrameSampler | None = None,
+    sampling_seed: int = 0,
+    source=None,
+    training: bool = False,
 ) -> dict:
     """Parses frame-level records (`tf.train.SequenceExample`) and decodes the frames that the model reads.
 
@@ -63,6 +71,7 @@ def parse_frame_level(
       sampler: the frame budget, or None for all frames.
       sampling_seed: changes what a random sampler draws; the draw depends on it and on the video's id alone.
       source: string [B], where each record stands, for error messages.
+      training: whether the sampler may jitter its frames.
 
     Returns:
       `video_ids` string [B] and `labels` bool [B, num_classes]; without a sampler `frames` uint8 [B, max_frames,
@@ -80,9 +89,55 @@ def parse_frame_level(
             "The frame budget and the schema must agree on max_frames. "
             f"Received: sampler {sampler.max_frames}, schema {schema.max_frames}."
         )
+    records = open_frame_level(serialized, schema, {"labels": tf.io.VarLenFeature(tf.int64)}, source)
+    ids, num_frames = records.video_ids, records.num_frames
+    if sampler is None:
+        indices = tf.range(schema.max_frames, dtype=tf.int64) + tf.zeros_like(num_frames)[:, None]
+        num_read, names = num_frames, ("frames", "num_frames")
+    else:
+        indices, num_read = sampler.sample(num_frames, _video_seeds(ids, sampling_seed), training)
+        names = ("sampled_frames", "num_sampled_frames")
+    indices.set_shape([None, sampler.num_slots if sampler else schema.max_frames])
+    is_read = tf.sequence_mask(num_read, tf.shape(indices)[1])
+    return {
+        "video_ids": ids,
+        names[0]: records.read(indices, is_read),  # [B, slots, feature_width]
+        names[1]: tf.cast(num_read, tf.int32),
+        "labels": _multi_hot_labels(records.context["labels"], schema.num_classes, ids, source),
+    }
+
+
+class FrameLevelRecords(NamedTuple):
+    """A batch of frame-level records of which no frame is decoded yet.
+
+    Attributes:
+      video_ids: string [B].
+      context: what was asked for of the records' contexts, as `tf.io.parse_example` returns it.
+      num_frames: int64 [B], at most max_frames.
+      read: function (indices int64 [B, slots], is_read bool [B, slots]) -> uint8 [B, slots, feature_width]; rows
+        that are not read are 0, and their index does not matter.
+    """
+
+    video_ids: tf.Tensor
+    context: dict
+    num_frames: tf.Tensor
+    read: Callable
+
+
+def open_frame_level(serialized, schema: RecordSchema, context_features: dict, source=None) -> FrameLevelRecords:
+    """Parses frame-level records and checks their features; raises as `parse_frame_level` does.
+
+    Args:
+      serialized: string [B].
+      schema: layout of the records.
+      context_features: what to parse of the context beside the id, as `tf.io.parse_example` takes it.
+      source: string [B], where each record stands, for error messages.
+    """
     feature_lists = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in schema.feature_names}
-    context, entries, num_entries = tf.io.parse_sequence_example(serialized, _CONTEXT_FEATURES, feature_lists)
-    ids = _video_ids(context, source)
+    context, entries, num_entries = tf.io.parse_sequence_example(
+        serialized, {**ID_FEATURES, **context_features}, feature_lists
+    )
+    ids = video_ids_of(context, source)
     counts, readers = [], []
     for name, size in zip(schema.feature_names, schema.feature_sizes):
         count, reader = _frame_reader(entries[name], num_entries[name], name, size, ids, source)
@@ -93,23 +148,12 @@ def parse_frame_level(
         problem = f"features {schema.feature_names[0]!r} and {name!r} have different numbers of frames"
         checks.append(require_records(tf.equal(count, counts[0]), problem, ids, source))
 
+    def read(indices, is_read):
+        return tf.concat([reader(indices, is_read) for reader in readers], axis=-1)
+
     with tf.control_dependencies(checks):  # before frames that the shorter feature lacks are gathered
-        num_frames = tf.minimum(counts[0], schema.max_frames)  # int64 [B]
-    if sampler is None:
-        indices = tf.range(schema.max_frames, dtype=tf.int64) + tf.zeros_like(num_frames)[:, None]
-        num_read, names = num_frames, ("frames", "num_frames")
-    else:
-        indices, num_read = sampler.sample(num_frames, _video_seeds(ids, sampling_seed))
-        names = ("sampled_frames", "num_sampled_frames")
-    indices.set_shape([None, sampler.num_slots if sampler else schema.max_frames])
-    is_read = tf.sequence_mask(num_read, tf.shape(indices)[1])
-    frames = tf.concat([reader(indices, is_read) for reader in readers], axis=-1)  # [B, slots, feature_width]
-    return {
-        "video_ids": ids,
-        names[0]: frames,
-        names[1]: tf.cast(num_read, tf.int32),
-        "labels": _multi_hot_labels(context["labels"], schema.num_classes, ids, source),
-    }
+        num_frames = tf.minimum(counts[0], schema.max_frames)
+    return FrameLevelRecords(ids, context, num_frames, read)
 
 
 def require_records(ok, problem: str, ids, source):
@@ -125,7 +169,14 @@ def require_records(ok, problem: str, ids, source):
     return tf.debugging.Assert(tf.reduce_all(ok), [message], summarize=1)
 
 
-def _video_ids(parsed, source):
+def require_values(ok, rows, problem: str, ids, source):
+    """As `require_records` of values (`ok`, bool [V]) that belong to the records `rows` (int64 [V])."""
+    num_bad = tf.math.unsorted_segment_sum(tf.cast(~ok, tf.int32), rows, tf.shape(ids, out_type=tf.int64)[0])
+    return require_records(tf.equal(num_bad, 0), problem, ids, source)
+
+
+def video_ids_of(parsed, source):
+    """The ids, string [B], of records parsed with `ID_FEATURES`; every record must have one."""
     ids = tf.where(parsed["id"] != "", parsed["id"], parsed["video_id"])
     require_records(ids != "", "neither 'id' nor 'video_id' is set", ids, source)
     return ids
@@ -138,9 +189,8 @@ def _video_seeds(ids, sampling_seed):
 def _multi_hot_labels(labels: tf.SparseTensor, num_classes: int, ids, source):
     batch_size = tf.shape(ids, out_type=tf.int64)[0]
     in_range = (labels.values >= 0) & (labels.values < num_classes)
-    num_bad = tf.math.unsorted_segment_sum(tf.cast(~in_range, tf.int32), labels.indices[:, 0], batch_size)
     problem = f"a label is outside [0, num_classes={num_classes})"
-    check = require_records(tf.equal(num_bad, 0), problem, ids, source)
+    check = require_values(in_range, labels.indices[:, 0], problem, ids, source)
     with tf.control_dependencies([check]):
         rows = tf.stack([labels.indices[:, 0], labels.values], axis=1)
     hits = tf.scatter_nd(rows, tf.ones_like(labels.values, tf.int32), [batch_size, num_classes])

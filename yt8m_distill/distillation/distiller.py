@@ -7,14 +7,16 @@ import tensorflow as tf
 from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
 from yt8m_distill.distillation.distillation_config import DistillationConfig
 from yt8m_distill.distillation.losses import PREDICTION_KL, representation_loss
+from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.label_losses import cross_entropy_loss
 from yt8m_distill.models.training_step import (
     batch_metrics,
     global_num_examples,
-    minimize,
     regularization_loss,
     scaled,
+    sum_over_slices,
     supervised_losses,
+    update,
 )
 from yt8m_distill.models.video_classifier import VideoClassifier
 from yt8m_distill.stack import keras
@@ -60,6 +62,7 @@ class Distiller(keras.Model):
         teacher_optimizer=None,
         label_loss=cross_entropy_loss,
         regularization_penalty=1.0,
+        preparation=BatchPreparation(),  # noqa: B008 - immutable
         **kwargs,
     ):
         """Prepares training.
@@ -69,6 +72,7 @@ class Distiller(keras.Model):
           teacher_optimizer: the teacher's; for scheme `parallel`, and only there.
           label_loss: function (labels, predictions, label_weights) -> float32 [B], for `ce` and for a parallel teacher.
           regularization_penalty: weight of the summed L2 penalties of each model.
+          preparation: gradient accumulation, and mixup and label smoothing, the same for teacher and student.
           **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
         """
         if (teacher_optimizer is not None) != (self.distillation_config.scheme == "parallel"):
@@ -77,6 +81,7 @@ class Distiller(keras.Model):
         self.teacher_optimizer = teacher_optimizer
         self.label_loss = label_loss
         self.regularization_penalty = regularization_penalty
+        self.preparation = preparation
 
     def call(self, inputs, training=None):
         return self.student(inputs, training=training)
@@ -91,27 +96,23 @@ class Distiller(keras.Model):
           Dict of scalars that add up over replicas: `loss` (the weighted sum), `<name>_loss` of each part, `reg_loss`,
           the student's batch metrics, and `teacher_loss` in scheme `parallel`.
         """
-        inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
-        num_examples = global_num_examples(labels)
-        if self.distillation_config.scheme == "parallel":
-            teacher_outputs, teacher_logs = self._train_teacher(inputs, labels, label_weights, num_examples)
-        else:
-            teacher_outputs, teacher_logs = self.teacher.encode_and_classify(inputs, training=False), {}
-        targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
+        num_examples = global_num_examples(data[1])
 
-        step = self.optimizer.iterations
-        with tf.GradientTape() as tape:
-            outputs = self.student.encode_and_classify(inputs, training=True)
-            parts = self._matching_losses(targets, outputs, labels, label_weights, num_examples)
-            distillation_loss = tf.add_n(
-                [self.distillation_config.weight(name) * part for name, part in parts.items()]
-            )
-            penalty = self.regularization_penalty * regularization_loss(self.student)
-            loss = scaled(self.optimizer, distillation_loss + penalty)
-        metrics = batch_metrics(step, labels, outputs["predictions"], num_examples)
-        minimize(self.optimizer, tape, loss, self.student_variables())
-        part_logs = {f"{name}_loss": part for name, part in parts.items()}
-        return {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **teacher_logs, **metrics}
+        def gradients_and_logs(examples):
+            if self.teacher_optimizer is None:
+                outputs = self.teacher.encode_and_classify(examples.inputs, training=False, mix=examples.mix)
+                of_teacher, teacher_logs = [], {}
+            else:
+                outputs, of_teacher, teacher_logs = self._teacher_gradients(examples, num_examples)
+            of_student, student_logs = self._student_gradients(examples, outputs, num_examples)
+            return of_teacher, of_student, {**student_logs, **teacher_logs}
+
+        slices = self.preparation.slices(data, self.optimizer.iterations)
+        of_teacher, of_student, logs = sum_over_slices(gradients_and_logs, slices)
+        if self.teacher_optimizer is not None:
+            update(self.teacher_optimizer, of_teacher, self.teacher.trainable_variables, logs["teacher_loss"])
+        update(self.optimizer, of_student, self.student_variables(), logs["loss"])
+        return logs
 
     def test_step(self, data):
         """The student's losses against the teacher on one batch, without an update: `loss` and `<name>_loss`."""
@@ -123,15 +124,32 @@ class Distiller(keras.Model):
         total = tf.add_n([self.distillation_config.weight(name) * part for name, part in parts.items()])
         return {"loss": total, **{f"{name}_loss": part for name, part in parts.items()}}
 
-    def _train_teacher(self, inputs, labels, label_weights, num_examples):
+    def _teacher_gradients(self, examples, num_examples):
+        """Outputs and gradients of a parallel teacher, and its part of the log."""
         with tf.GradientTape() as tape:
-            outputs = self.teacher.encode_and_classify(inputs, training=True)
-            losses = supervised_losses(self.teacher, self.label_loss, labels, outputs, label_weights)
+            outputs = self.teacher.encode_and_classify(examples.inputs, training=True, mix=examples.mix)
+            losses = supervised_losses(
+                self.teacher, self.label_loss, examples.targets, outputs, examples.target_weights
+            )
             label_loss = tf.reduce_sum(losses) / num_examples
-            penalty = self.regularization_penalty * regularization_loss(self.teacher)
+            penalty = self.regularization_penalty * regularization_loss(self.teacher, self.preparation.num_slices)
             loss = scaled(self.teacher_optimizer, label_loss + penalty)
-        minimize(self.teacher_optimizer, tape, loss, self.teacher.trainable_variables)
-        return outputs, {"teacher_loss": label_loss}
+        return outputs, tape.gradient(loss, self.teacher.trainable_variables), {"teacher_loss": label_loss}
+
+    def _student_gradients(self, examples, teacher_outputs, num_examples):
+        targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
+        with tf.GradientTape() as tape:
+            outputs = self.student.encode_and_classify(examples.inputs, training=True, mix=examples.mix)
+            parts = self._matching_losses(targets, outputs, examples.targets, examples.target_weights, num_examples)
+            distillation_loss = tf.add_n(
+                [self.distillation_config.weight(name) * part for name, part in parts.items()]
+            )
+            penalty = self.regularization_penalty * regularization_loss(self.student, self.preparation.num_slices)
+            loss = scaled(self.optimizer, distillation_loss + penalty)
+        metrics = batch_metrics(self.optimizer.iterations, examples.labels, outputs["predictions"], num_examples)
+        part_logs = {f"{name}_loss": part for name, part in parts.items()}
+        logs = {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **metrics}
+        return tape.gradient(loss, self.student_variables()), logs
 
     def _matching_losses(self, targets, outputs, labels, label_weights, num_examples) -> dict:
         config = self.distillation_config

@@ -7,9 +7,9 @@ import re
 
 import tensorflow as tf
 
+from yt8m_distill.models.model_config import ModelConfig
 from yt8m_distill.models.model_flags import FILE_NAME, model_config_from_flags, read_model_flags
 from yt8m_distill.models.video_classifier import VideoClassifier
-from yt8m_distill.models.zoo import ModelConfig
 
 # As the original names them: model.ckpt-<step>.
 CHECKPOINT_NAME = "model.ckpt"

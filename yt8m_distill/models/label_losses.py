@@ -3,12 +3,14 @@
 All take labels [B, C], bool or float in [0, 1]; predictions, probabilities float32 [B, C]; and label_weights float32
 [B, C], by which the loss of each class counts (0 for a class that nobody rated), or None.
 
-Sources: the original's losses.py, whose names these functions go by in `--label_loss`.
+Sources: the original's losses.py, whose names these functions go by in `--label_loss`; FocalLoss is ours.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
+
+from yt8m_distill.stack import keras
 
 
 def cross_entropy_loss(labels, predictions, label_weights=None):
@@ -34,6 +36,19 @@ def softmax_loss(labels, predictions, label_weights=None):
     return _sum_over_classes(-share * tf.nn.log_softmax(predictions), label_weights)
 
 
+def focal_loss(labels, predictions, label_weights=None):
+    """Sum over classes of Keras' binary focal cross entropy, with its gamma of 2 and without class balancing.
+
+    Well classified examples count little: the binary cross entropy is multiplied by (1 - probability of the label)^2.
+
+    Source: Lin et al., "Focal Loss for Dense Object Detection" (arXiv:1708.02002).
+    """
+    labels = tf.cast(labels, tf.float32)
+    # Keras takes the mean over the last axis, here of one value.
+    losses = keras.losses.binary_focal_crossentropy(labels[..., None], predictions[..., None])
+    return _sum_over_classes(losses, label_weights)
+
+
 def _sum_over_classes(losses, label_weights):
     if label_weights is not None:
         losses = losses * label_weights
@@ -44,4 +59,5 @@ LABEL_LOSSES = {
     "CrossEntropyLoss": cross_entropy_loss,
     "HingeLoss": hinge_loss,
     "SoftmaxLoss": softmax_loss,
+    "FocalLoss": focal_loss,
 }

@@ -8,7 +8,7 @@ import os
 import tensorflow as tf
 
 from yt8m_distill.data.atomic_file import open_atomic
-from yt8m_distill.models.zoo import ModelConfig
+from yt8m_distill.models.model_config import ModelConfig
 
 FILE_NAME = "model_flags.json"
 
@@ -19,6 +19,7 @@ BUDGET_AND_SIZES = (
     "num_sampled_frames",
     "frame_percent",
     "every_n",
+    "frame_jitter",
 )
 
 

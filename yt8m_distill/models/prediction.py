@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-_NOT_INPUTS = ("video_ids", "labels")
+from yt8m_distill.data.pipeline import NOT_INPUTS
 
 
 def predict_batches(model, dataset, strategy=None):
@@ -14,12 +14,13 @@ def predict_batches(model, dataset, strategy=None):
     Each batch is split over the local replicas; batches smaller than the number of replicas are fine.
 
     Args:
-      model: `VideoClassifier`.
+      model: `VideoClassifier` or `Ensemble`.
       dataset: as `evaluation_dataset` makes it.
       strategy: tf.distribute strategy that the model was made under; None runs on the default device.
 
     Yields:
-      Dicts of NumPy arrays: `video_ids` object [B], `labels` bool [B, C], `predictions` float32 [B, C].
+      Dicts of NumPy arrays: `predictions` float32 [B, C], and what the dataset holds beside the inputs: `video_ids`
+      object [B], `labels` bool [B, C]; of segments also `start_times` int64 [B] and `label_weights` float32 [B, C].
     """
     num_replicas = strategy.num_replicas_in_sync if strategy is not None else 1
     is_multi_worker = strategy is not None and strategy.extended._in_multi_worker_mode()
@@ -29,12 +30,9 @@ def predict_batches(model, dataset, strategy=None):
     else:
         run = _distributed(model.predictions_of, strategy)
     for batch in dataset:
-        inputs = {name: value for name, value in batch.items() if name not in _NOT_INPUTS}
-        yield {
-            "video_ids": batch["video_ids"].numpy(),
-            "labels": batch["labels"].numpy(),
-            "predictions": run(inputs).numpy(),
-        }
+        inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
+        others = {name: batch[name].numpy() for name in NOT_INPUTS if name in batch}
+        yield {**others, "predictions": run(inputs).numpy()}
 
 
 def _distributed(predict, strategy):

@@ -1,4 +1,4 @@
-"""Parts that every `train_step` shares: scaling over replicas, the update, the figures of the training log."""
+"""Parts that every `train_step` shares: sums over replicas and slices, the update, the figures of the training log."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TOP_K = 20
 
 
 def global_num_examples(labels):
-    """Examples of this step over all replicas, float32 scalar.
+    """Examples of this step over all replicas and slices, float32 scalar.
 
     Sums over examples divided by this number add up, over replicas, to the exact mean, also when the last batch of an
     epoch leaves replicas with fewer examples than others, or with none.
@@ -42,18 +42,47 @@ def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
     return losses
 
 
-def regularization_loss(model):
-    """This replica's share of the model's summed L2 penalties, float32 scalar."""
+def regularization_loss(model, num_slices=1):
+    """The share of the model's summed L2 penalties that falls to one slice of this replica, float32 scalar."""
     total = tf.add_n(model.losses) if model.losses else tf.constant(0.0)
-    return tf.cast(total, tf.float32) / tf.distribute.get_strategy().num_replicas_in_sync
+    return tf.cast(total, tf.float32) / (tf.distribute.get_strategy().num_replicas_in_sync * num_slices)
 
 
-def minimize(optimizer, tape, loss, variables):
+def sum_over_slices(function, slices):
+    """Adds up what a function makes of each slice of a batch, holding the intermediate values of one slice at a time.
+
+    The loop is unrolled into the graph: control flow may not hold the collectives of batch normalisation.
+
+    Args:
+      function: function of a slice -> nest of tensors and Nones; the Nones are the same for every slice.
+      slices: iterable of slices, at least one.
+    """
+    total = None
+    for part in slices:
+        # Without this TensorFlow would start all slices at once, and need the memory of the whole batch.
+        with tf.control_dependencies(_tensors(total)):
+            result = function(part)
+        total = result if total is None else tf.nest.map_structure(_sum, total, result)
+    return total
+
+
+def _tensors(nest):
+    return [tensor for tensor in tf.nest.flatten(nest) if tensor is not None]
+
+
+def _sum(one, other):
+    return None if one is None else tf.add(one, other)
+
+
+def update(optimizer, gradients, variables, loss):
     """One optimizer update; variables that the loss does not reach are left alone.
 
-    `loss` is this replica's share: the optimizer adds the gradients of all replicas.
+    Args:
+      optimizer: Keras optimizer.
+      gradients: this replica's share of each variable's gradient, or None: the optimizer adds up the replicas'.
+      variables: what to update.
+      loss: any tensor that this step computed from its data.
     """
-    gradients = tape.gradient(loss, variables)
     if hasattr(optimizer, "get_unscaled_gradients"):
         gradients = optimizer.get_unscaled_gradients(gradients)
     # The step counter must wait for the data: at the end of a pass there is none, and the step fails.

@@ -7,15 +7,20 @@ import functools
 import tensorflow as tf
 
 from yt8m_distill.data.frame_sampling import FrameSampler
-from yt8m_distill.models.frame_input import FrameInput, l2_normalize
+from yt8m_distill.data.schema import RecordSchema
+from yt8m_distill.models.batch_preparation import BatchPreparation
+from yt8m_distill.models.frame_input import l2_normalize
 from yt8m_distill.models.label_losses import cross_entropy_loss
+from yt8m_distill.models.mixup import Mix
+from yt8m_distill.models.prediction_function import prediction_function
 from yt8m_distill.models.training_step import (
     batch_metrics,
     global_num_examples,
-    minimize,
     regularization_loss,
     scaled,
+    sum_over_slices,
     supervised_losses,
+    update,
 )
 from yt8m_distill.stack import keras
 
@@ -29,6 +34,7 @@ class VideoClassifier(keras.Model):
     Args:
       encoder: layer from frames to an encoding (see `yt8m_distill.models.encoders`).
       classifier: layer from an encoding to class probabilities.
+      frame_input: layer from raw frames to the encoder's input (see `FrameInput`); None for a video-level model.
       max_frames: frames of the longest video; frames past it are ignored. None for a video-level model.
       sampler: frame budget; None reads all frames.
       dropout_rate: share of the encoding's values dropped in training before the classifier.
@@ -47,6 +53,7 @@ class VideoClassifier(keras.Model):
         self,
         encoder,
         classifier,
+        frame_input=None,
         max_frames=None,
         sampler: FrameSampler | None = None,
         dropout_rate=0.0,
@@ -58,12 +65,17 @@ class VideoClassifier(keras.Model):
         self.classifier = classifier
         self.max_frames = max_frames
         self.sampler = sampler
-        self.frame_input = FrameInput(name="frame_input") if max_frames else None
+        self.frame_input = frame_input
         self.dropout = keras.layers.Dropout(dropout_rate, name="dropout")
 
     @property
     def is_frame_level(self) -> bool:
         return self.frame_input is not None
+
+    @property
+    def schema(self) -> RecordSchema:
+        """Layout of the records that the model reads."""
+        return self.model_config.schema
 
     def call(self, inputs, training=None):
         outputs = self.encode_and_classify(inputs, training=training)
@@ -72,22 +84,34 @@ class VideoClassifier(keras.Model):
     @functools.cached_property
     def predictions_of(self):
         """Graph function from inputs to predictions, float32 [B, num_classes]; traced once for all evaluations."""
-        return tf.function(lambda inputs: self(inputs, training=False)["predictions"], reduce_retracing=True)
+        return prediction_function(lambda inputs: self(inputs, training=False)["predictions"])
 
-    def encode_and_classify(self, inputs, training=None) -> dict:
+    def encode_and_classify(self, inputs, training=None, mix: Mix | None = None) -> dict:
         """As calling the model, plus what intermediate distillation matches.
+
+        Args:
+          inputs: as of calling the model.
+          training: whether to drop out and to update statistics.
+          mix: mixup of the batch, at its level; the encoding returned is the mixed one.
 
         Returns:
           Also `frame_states` and `block_states` where the encoder has them, `frame_indices` int64 [B, T], the place in
           the video of each frame read, and `num_frames` int32 [B], how many were read.
         """
+        mixes_frames = mix is not None and mix.level == "frames"
         if not self.is_frame_level:
-            outputs = self.encoder(l2_normalize(tf.cast(inputs["features"], tf.float32)))
+            features = l2_normalize(tf.cast(inputs["features"], tf.float32))
+            outputs = self.encoder(mix(features) if mixes_frames else features)
         else:
             frames, num_frames, frame_indices = self._frames_read(inputs, training)
-            outputs = self.encoder(self.frame_input(frames, num_frames), num_frames, training=training)
+            frames = self.frame_input(frames, num_frames)
+            if mixes_frames:
+                frames, num_frames = mix.frames(frames, num_frames)
+            outputs = self.encoder(frames, num_frames, training=training)
             outputs = {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
         encoding = tf.cast(outputs["encoding"], tf.float32)
+        if mix is not None and not mixes_frames:
+            encoding = mix(encoding)
         classified = self.classifier(self.dropout(encoding, training=training), training=training)
         if not isinstance(classified, dict):
             classified = {"predictions": classified}
@@ -104,22 +128,31 @@ class VideoClassifier(keras.Model):
         seeds = tf.zeros_like(num_frames, tf.int64)
         if training:
             seeds = tf.random.uniform(tf.shape(num_frames), maxval=2**31 - 1, dtype=tf.int64)
-        indices, num_sampled = self.sampler.sample(num_frames, seeds)
+        indices, num_sampled = self.sampler.sample(num_frames, seeds, training)
         indices.set_shape([None, self.sampler.num_slots])
         return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
 
-    def compile(self, optimizer, label_loss=cross_entropy_loss, regularization_penalty=1.0, **kwargs):
+    def compile(
+        self,
+        optimizer,
+        label_loss=cross_entropy_loss,
+        regularization_penalty=1.0,
+        preparation=BatchPreparation(),  # noqa: B008 - immutable
+        **kwargs,
+    ):
         """Prepares training on labels.
 
         Args:
           optimizer: Keras optimizer.
           label_loss: function (labels, predictions, label_weights) -> float32 [B], as in `LABEL_LOSSES`.
           regularization_penalty: weight of the summed L2 penalties.
+          preparation: gradient accumulation, mixup and label smoothing.
           **kwargs: `jit_compile`, `run_eagerly` and the like of `keras.Model.compile`.
         """
         super().compile(optimizer=optimizer, **kwargs)
         self.label_loss = label_loss
         self.regularization_penalty = regularization_penalty
+        self.preparation = preparation
 
     def train_step(self, data):
         """One update on (inputs, labels bool [B, C]) or (inputs, labels, label_weights float32 [B, C]).
@@ -128,18 +161,22 @@ class VideoClassifier(keras.Model):
           Dict of scalars that add up over replicas: `loss` (mean label loss), `reg_loss`, and at every tenth step the
           batch's `hit_at_one`, `perr` and `gap`.
         """
-        inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
-        num_examples = global_num_examples(labels)
-        step = self.optimizer.iterations
-        with tf.GradientTape() as tape:
-            outputs = self.encode_and_classify(inputs, training=True)
-            losses = supervised_losses(self, self.label_loss, labels, outputs, label_weights)
-            label_loss = tf.reduce_sum(losses) / num_examples
-            penalty = self.regularization_penalty * regularization_loss(self)
-            loss = scaled(self.optimizer, label_loss + penalty)
-        metrics = batch_metrics(step, labels, outputs["predictions"], num_examples)
-        minimize(self.optimizer, tape, loss, self.trainable_variables)
-        return {"loss": label_loss, "reg_loss": penalty, **metrics}
+        step, variables = self.optimizer.iterations, self.trainable_variables
+        num_examples = global_num_examples(data[1])
+
+        def gradients_and_logs(examples):
+            with tf.GradientTape() as tape:
+                outputs = self.encode_and_classify(examples.inputs, training=True, mix=examples.mix)
+                losses = supervised_losses(self, self.label_loss, examples.targets, outputs, examples.target_weights)
+                label_loss = tf.reduce_sum(losses) / num_examples
+                penalty = self.regularization_penalty * regularization_loss(self, self.preparation.num_slices)
+                loss = scaled(self.optimizer, label_loss + penalty)
+            metrics = batch_metrics(step, examples.labels, outputs["predictions"], num_examples)
+            return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
+
+        gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))
+        update(self.optimizer, gradients, variables, logs["loss"])
+        return logs
 
 
 def _every_index(frames):

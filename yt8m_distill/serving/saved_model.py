@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from yt8m_distill.data import parse_frame_level, parse_video_level
 from yt8m_distill.data.atomic_file import atomic_directory
-from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models import Ensemble, VideoClassifier
 
 
-def export_saved_model(model: VideoClassifier, output_dir: str, top_k: int = 20) -> None:
+def export_saved_model(model: VideoClassifier | Ensemble, output_dir: str, top_k: int = 20) -> None:
     """Writes a SavedModel, whole or not at all. It carries its own frame selection, dequantisation and normalisation.
 
     Signatures:
@@ -23,7 +23,7 @@ def export_saved_model(model: VideoClassifier, output_dir: str, top_k: int = 20)
       features (video-level models): `features` float32 [B, D] -> `predictions` float32 [B, num_classes].
 
     Args:
-      model: a trained model.
+      model: a trained model, or several as one.
       output_dir: where to write; must not exist, or be empty.
       top_k: classes that serving_default returns, at most num_classes.
 
@@ -31,29 +31,28 @@ def export_saved_model(model: VideoClassifier, output_dir: str, top_k: int = 20)
       FileExistsError: output_dir holds something.
       ValueError: top_k is out of range.
     """
-    config = model.model_config
-    if not 1 <= top_k <= config.num_classes:
-        raise ValueError(f"top_k must be from 1 to num_classes={config.num_classes}. Received: {top_k}.")
+    schema = model.schema
+    if not 1 <= top_k <= schema.num_classes:
+        raise ValueError(f"top_k must be from 1 to num_classes={schema.num_classes}. Received: {top_k}.")
     module = tf.Module()
     # The weights alone: the signatures hold all there is to run, no Keras object is needed to load them.
-    module.weights = list(model.weights)
+    module.weights = list(model.variables)
     signatures = {"serving_default": _serving_default(model, top_k)}
     signatures.update(
-        {"mediapipe": _mediapipe(model)} if config.frame_level else {"features": _features(model)}
+        {"mediapipe": _mediapipe(model)} if schema.frame_features else {"features": _features(model)}
     )
     with atomic_directory(output_dir) as directory:
         tf.saved_model.save(module, directory, signatures=signatures)
 
 
 def _serving_default(model, top_k):
-    config = model.model_config
     parse = parse_video_level
-    if config.frame_level:
-        parse = functools.partial(parse_frame_level, sampler=config.sampler)
+    if model.schema.frame_features:
+        parse = functools.partial(parse_frame_level, sampler=model.sampler)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="example_bytes")])
     def serve(example_bytes):
-        parsed = parse(example_bytes, config.schema)
+        parsed = parse(example_bytes, model.schema)
         video_ids = parsed.pop("video_ids")
         parsed.pop("labels")
         predictions, classes = tf.math.top_k(model(parsed, training=False)["predictions"], k=top_k)
@@ -67,7 +66,7 @@ def _serving_default(model, top_k):
 
 
 def _mediapipe(model):
-    width = model.model_config.schema.feature_width
+    width = model.schema.feature_width
 
     @tf.function(
         input_signature=[
@@ -83,7 +82,7 @@ def _mediapipe(model):
 
 
 def _features(model):
-    width = model.model_config.schema.feature_width
+    width = model.schema.feature_width
 
     @tf.function(input_signature=[tf.TensorSpec([None, width], tf.float32, name="features")])
     def classify(features):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from yt8m_distill.data.atomic_file import open_atomic
 
-_HEADER = "VideoId,LabelConfidencePairs\n"
+HEADER = "VideoId,LabelConfidencePairs\n"
 # The format has no quoting, so an id that a CSV reader would take apart cannot be written.
 _UNWRITABLE = re.compile('[,"\r\n]')
 
@@ -45,20 +45,35 @@ def write_submission(
         TypeError: an id is neither bytes nor str.
         OSError: `path` cannot be written.
     """
-    if top_k < 1:
-        raise ValueError(f"--top_k must be at least 1. Received: {top_k}")
     num_videos = 0
     with open_atomic(path) as csv_file:
-        csv_file.write(_HEADER)
-        for video_ids, predictions in batches:
-            predictions = np.asarray(predictions, dtype=np.float32)
-            names = [_decode_id(video_id, num_videos + row) for row, video_id in enumerate(video_ids)]
-            _check_predictions(names, predictions, top_k)
-            csv_file.write(_format_rows(names, predictions, top_k))
+        csv_file.write(HEADER)
+        for names, classes, scores in best_classes(batches, top_k):
+            csv_file.write(_format_rows(names, classes, scores))
             num_videos += len(names)
             if progress is not None:
                 progress(num_videos)
     return num_videos
+
+
+def best_classes(
+    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray]], top_k: int
+) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
+    """Checks batches of predictions and finds the best classes of each video; arguments and errors as above.
+
+    Yields:
+        Video ids, classes int64 `[B, top_k]`, best first, and their scores float32 `[B, top_k]`.
+    """
+    if top_k < 1:
+        raise ValueError(f"--top_k must be at least 1. Received: {top_k}")
+    num_videos = 0
+    for video_ids, predictions in batches:
+        predictions = np.asarray(predictions, dtype=np.float32)
+        names = [decode_id(video_id, num_videos + row) for row, video_id in enumerate(video_ids)]
+        check_predictions(names, predictions, top_k)
+        classes = top_k_classes(predictions, top_k)
+        yield names, classes, np.take_along_axis(predictions, classes, axis=1)
+        num_videos += len(names)
 
 
 def top_k_classes(predictions: np.ndarray, k: int) -> np.ndarray:
@@ -82,7 +97,7 @@ def top_k_classes(predictions: np.ndarray, k: int) -> np.ndarray:
     return classes[order[first[:, np.newaxis] + np.arange(k)]]
 
 
-def _decode_id(video_id: bytes | str, index: int) -> str:
+def decode_id(video_id: bytes | str, index: int) -> str:
     where = f"video id {video_id!r} (video {index} of the input)"
     if not isinstance(video_id, (bytes, str)):
         raise TypeError(f"{where} must be bytes or str. Received: {type(video_id).__name__}")
@@ -99,7 +114,7 @@ def _decode_id(video_id: bytes | str, index: int) -> str:
     return name
 
 
-def _check_predictions(names: list[str], predictions: np.ndarray, top_k: int) -> None:
+def check_predictions(names: list[str], predictions: np.ndarray, top_k: int) -> None:
     if predictions.ndim != 2 or len(names) != len(predictions):
         raise ValueError(
             "each batch must hold predictions of shape [B, C] for B video ids. "
@@ -116,9 +131,8 @@ def _check_predictions(names: list[str], predictions: np.ndarray, top_k: int) ->
         )
 
 
-def _format_rows(names: list[str], predictions: np.ndarray, top_k: int) -> str:
-    classes = top_k_classes(predictions, top_k)
-    scores = np.take_along_axis(predictions, classes, axis=1)
+def _format_rows(names: list[str], classes: np.ndarray, scores: np.ndarray) -> str:
+    top_k = classes.shape[1]
     row_format = "%s," + " ".join(["%i %g"] * top_k) + "\n"
     fields = np.empty((len(names), 2 * top_k), dtype=object)
     fields[:, 0::2] = classes

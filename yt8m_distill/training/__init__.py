@@ -1,7 +1,8 @@
-"""Training: its configuration, optimizers, tf.distribute strategies, the run itself, evaluation."""
+"""Training: its configuration, optimizers, learning rates, tf.distribute strategies, the run itself, evaluation."""
 
 from yt8m_distill.training.evaluation import evaluate
-from yt8m_distill.training.optimizers import create_optimizer, learning_rate_schedule
+from yt8m_distill.training.learning_rate import SCHEDULES, learning_rate_schedule
+from yt8m_distill.training.optimizers import create_optimizer
 from yt8m_distill.training.progress import Progress
 from yt8m_distill.training.run import train
 from yt8m_distill.training.strategy import STRATEGIES, create_strategy, is_chief
@@ -10,6 +11,7 @@ from yt8m_distill.training.training_config import MIXED_PRECISIONS, STUDENT_INIT
 
 __all__ = [
     "MIXED_PRECISIONS",
+    "SCHEDULES",
     "STRATEGIES",
     "STUDENT_INITS",
     "Progress",

@@ -1,16 +1,16 @@
-"""Evaluating a model on every record of a dataset."""
+"""Evaluating a model on every record, or every rated segment, of a dataset."""
 
 from __future__ import annotations
 
 import time
 
 from yt8m_distill.data import evaluation_dataset, readable_errors
-from yt8m_distill.metrics import EvaluationMetrics
-from yt8m_distill.models import LABEL_LOSSES, VideoClassifier, predict_batches
+from yt8m_distill.metrics import EvaluationMetrics, SegmentMetrics
+from yt8m_distill.models import LABEL_LOSSES, Ensemble, VideoClassifier, predict_batches
 
 
 def evaluate(
-    model: VideoClassifier,
+    model: VideoClassifier | Ensemble,
     files: list[str],
     batch_size: int = 1024,
     *,
@@ -19,11 +19,12 @@ def evaluate(
     num_readers: int = 1,
     strategy=None,
     on_batch=None,
+    segments: bool = False,
 ) -> dict:
     """Exact metrics of a model over record files.
 
     Args:
-      model: as `create_model` or `load_model` makes it.
+      model: as `create_model`, `load_model` or `load_ensemble` makes it.
       files: TFRecord files.
       batch_size: examples of one replica in one step.
       top_k: predictions a video that GAP and mAP are computed from.
@@ -32,30 +33,38 @@ def evaluate(
       strategy: tf.distribute strategy that the model was made under.
       on_batch: optional function called after each batch with a dict of `num_examples`, `hit_at_one`, `perr`, `loss`
         and `seconds` of that batch.
+      segments: evaluate on rated segments instead of whole videos. The loss then counts rated classes only (the
+        original's counts all others as negatives); for the other metrics, predictions of unrated classes are 0.
 
     Returns:
-      Dict of `hit_at_one`, `perr`, `map`, `gap`, `loss`, `num_examples`, `num_classes_with_positives`.
+      Dict of `hit_at_one`, `perr`, `map`, `gap`, `loss`, `num_examples`, `num_classes_with_positives`. Of
+      segments, also `segment_map` and `num_rated_pairs` (see `SegmentMetrics`).
 
     Raises:
       DataError: records that cannot be read.
-      ValueError: unknown label_loss.
+      ValueError: unknown label_loss, or segments for a video-level model.
     """
     if label_loss not in LABEL_LOSSES:
         raise ValueError(f"label_loss must be one of {', '.join(LABEL_LOSSES)}. Received: {label_loss!r}.")
-    config = model.model_config
+    schema = model.schema
     replicas = strategy.num_replicas_in_sync if strategy is not None else 1
     dataset = evaluation_dataset(
-        files, config.schema, batch_size * replicas, config.sampler, num_readers=num_readers
+        files, schema, batch_size * replicas, model.sampler, num_readers=num_readers, segments=segments
     )
-    metrics = EvaluationMetrics(num_classes=config.num_classes, top_k=top_k)
+    metrics = EvaluationMetrics(num_classes=schema.num_classes, top_k=top_k)
+    segment_metrics = SegmentMetrics(schema.num_classes) if segments else None
     started = time.perf_counter()
-    with readable_errors(files, config.schema):
+    with readable_errors(files, schema):
         for batch in predict_batches(model, dataset, strategy):
             predictions, labels = batch["predictions"], batch["labels"]
-            losses = LABEL_LOSSES[label_loss](labels, predictions).numpy()
+            label_weights = batch.get("label_weights")
+            losses = LABEL_LOSSES[label_loss](labels, predictions, label_weights).numpy()
+            if segments:
+                segment_metrics.accumulate(predictions, labels, label_weights)
+                predictions = predictions * label_weights
             means = metrics.accumulate(predictions, labels, losses)
             finished = time.perf_counter()
             if on_batch is not None:
                 on_batch({"num_examples": len(labels), **means, "seconds": finished - started})
             started = finished
-    return metrics.result()
+    return {**metrics.result(), **(segment_metrics.result() if segments else {})}

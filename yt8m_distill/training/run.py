@@ -11,23 +11,26 @@ import tensorflow as tf
 
 from yt8m_distill.data import (
     check_first_record,
+    check_rated_segments,
     estimate_num_records,
     list_record_files,
     readable_errors,
     training_dataset,
 )
 from yt8m_distill.data.atomic_file import open_atomic
-from yt8m_distill.distillation import Distiller, warm_start
-from yt8m_distill.models import LABEL_LOSSES, ModelConfig, load_model, write_model_flags
+from yt8m_distill.distillation import Distiller
+from yt8m_distill.models import ModelConfig, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, checkpoint_path
 from yt8m_distill.stack import keras
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
 from yt8m_distill.training.evaluation import evaluate
-from yt8m_distill.training.optimizers import create_optimizer, learning_rate_schedule
+from yt8m_distill.training.optimizers import create_optimizer
 from yt8m_distill.training.progress import Progress
 from yt8m_distill.training.strategy import is_chief
 from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir
+from yt8m_distill.training.trainer import build_models, build_trainer, count_steps
 from yt8m_distill.training.training_config import TrainingConfig
+from yt8m_distill.training.weight_average import WeightAverage
 
 _logger = logging.getLogger(__name__)
 
@@ -53,12 +56,14 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
     """
     strategy = strategy or tf.distribute.get_strategy()
     files = list_record_files(config.train_data_pattern, "training")
-    check_first_record(files, model_config.schema)
     eval_files = list_record_files(config.eval_data_pattern, "evaluation") if config.eval_data_pattern else []
-    if eval_files:
-        check_first_record(eval_files, model_config.schema)
+    for given in filter(None, (files, eval_files)):
+        if config.segment_labels:
+            check_rated_segments(given, model_config.schema)
+        check_first_record(given, model_config.schema)
+    # A mistyped --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
+    create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
     if config.teacher_dir:
-        # A mistyped --teacher_dir must not cost the run that --start_new_model deletes.
         checkpoint_path(config.teacher_dir, config.teacher_checkpoint)
     if is_chief(strategy):
         prepare_train_dir(model_config, config)
@@ -82,23 +87,33 @@ class _Run:
         self.strategy = strategy
         self.files = files
         self.eval_files = eval_files
-        self.global_batch_size = config.batch_size * strategy.num_replicas_in_sync
+        self.global_batch_size = (
+            config.batch_size * config.gradient_accumulation_steps * strategy.num_replicas_in_sync
+        )
+        self.num_records = estimate_num_records(files, segments=config.segment_labels)
         self.position = RunPosition()
-        self.teacher, self.student = self._build_models(model_config)
+        self.teacher, self.student = build_models(model_config, config)
         self.trainer = self._build_trainer()
+        self.average = None
+        # What is evaluated, and what the checkpoints hold as `model`.
+        self.model = self.student
+        if config.ema_decay:
+            self.model = model_config.build()
+            self.average = WeightAverage(self.student, self.model, config.ema_decay, strategy)
         self.metrics = None
         self._best_gap = self._read_best_gap()
         self._saved_step = None
         self._restore()
 
     def fit(self) -> dict:
-        config = self.config
+        config, accumulated = self.config, self.config.gradient_accumulation_steps
         _logger.info("Number of training files: %d.", len(self.files))
         _logger.info(
-            "Using batch size of %d for training: %d a replica on %d replica(s).",
+            "Using batch size of %d for training: %d a replica on %d replica(s)%s.",
             self.global_batch_size,
             config.batch_size,
             self.strategy.num_replicas_in_sync,
+            f", {accumulated} times" if accumulated > 1 else "",
         )
         if self.position.phase == _TRAIN:
             self._fit_phase(_TRAIN, config.num_epochs)
@@ -129,51 +144,11 @@ class _Run:
             assign(self.student.trainable_variables)
             self._saved_step = None
 
-    def _build_models(self, model_config):
-        config, distillation = self.config, self.config.distillation
-        if distillation is None:
-            return None, model_config.build()
-        if config.teacher_dir:
-            teacher = load_model(config.teacher_dir, config.teacher_checkpoint)
-        else:
-            teacher = _teacher_of(model_config).build()
-        student = model_config.build(teacher.classifier if distillation.share_classifier else None)
-        if config.student_init == "teacher":
-            warm_start(student, teacher)
-        return teacher, student
-
     def _build_trainer(self):
-        config = self.config
-        settings = {
-            "label_loss": LABEL_LOSSES[config.label_loss],
-            "regularization_penalty": config.regularization_penalty,
-            "jit_compile": config.jit_compile,
-        }
-        if self.teacher is None or self.position.phase == _FINETUNE:
-            trainer, variables = self.student, self.student.trainable_variables
-        else:
-            trainer = Distiller(self.teacher, self.student, config.distillation)
-            variables = trainer.student_variables()
-            if config.distillation.scheme == "parallel":
-                settings["teacher_optimizer"] = self._create_optimizer(self.teacher.trainable_variables)
-        trainer.compile(self._create_optimizer(variables), **settings)
-        return trainer
-
-    def _create_optimizer(self, variables):
-        config = self.config
-        schedule = learning_rate_schedule(
-            config.base_learning_rate,
-            config.learning_rate_decay,
-            config.learning_rate_decay_examples,
-            self.global_batch_size,
-        )
-        optimizer = create_optimizer(config.optimizer, schedule, config.clip_gradient_norm)
-        if config.mixed_precision == "float16":
-            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
-        if hasattr(optimizer, "build"):
-            # Slots must exist before a checkpoint is read into them.
-            optimizer.build(variables)
-        return optimizer
+        is_finetuning = self.position.phase == _FINETUNE
+        teacher = None if is_finetuning else self.teacher
+        num_steps = count_steps(self.config, self.num_records, self.global_batch_size, is_finetuning)
+        return build_trainer(teacher, self.student, self.config, self.global_batch_size, num_steps)
 
     def _restore(self):
         """Takes up the run that the train_dir holds, if it holds one."""
@@ -200,7 +175,8 @@ class _Run:
             for name in _position()
         }
         parts = {
-            "model": self.student,
+            "model": self.model,
+            "raw_model": self.student if self.average else None,
             "optimizer": self.trainer.optimizer,
             "position": self._position_variables,
         }
@@ -214,7 +190,7 @@ class _Run:
         self._keeper = CheckpointKeeper(
             self.config.train_dir,
             self._checkpoint,
-            self.student,
+            self.model,
             self.config.keep_checkpoints,
             is_chief(self.strategy),
         )
@@ -225,13 +201,16 @@ class _Run:
         )
         self._take_averages()
         self.save()
+        if self.average:
+            # The distilled student is the averaged one. Fine-tuning starts from it, and averages anew.
+            self.student.set_weights(self.model.get_weights())
         self.position.phase, self.position.epoch, self.position.examples = _FINETUNE, 0, 0
         with self.strategy.scope():
             self.trainer = self._build_trainer()
             self._make_checkpoint()
 
     def _fit_phase(self, phase, num_epochs):
-        records = estimate_num_records(self.files)
+        records = self.num_records
         progress = Progress(records * num_epochs)
         summaries = tf.summary.create_file_writer(self.config.train_dir) if is_chief(self.strategy) else None
         callback = RunCallback(
@@ -271,7 +250,7 @@ class _Run:
                 epochs=epoch + 1,
                 steps_per_epoch=-1,
                 verbose=0,
-                callbacks=[callback],
+                callbacks=[*filter(None, [self.average]), callback],  # averaged, then saved
             )
 
     def _dataset(self, phase, epoch):
@@ -292,6 +271,7 @@ class _Run:
                 num_workers=context.num_input_pipelines,
                 worker_index=context.input_pipeline_id,
                 skip_batches=self._batches_to_skip(context),
+                segments=config.segment_labels,
             )
 
         return self.strategy.distribute_datasets_from_function(worker_dataset)
@@ -305,11 +285,12 @@ class _Run:
             return
         config = self.config
         self.metrics = evaluate(
-            self.student,
+            self.model,
             self.eval_files,
             config.batch_size,
             label_loss=config.label_loss,
             strategy=self.strategy,
+            segments=config.segment_labels,
         )
         step, gap = self.position.step, self.metrics["gap"]
         _logger.info("step %d | %s", step, " | ".join(f"{k}: {v:.4f}" for k, v in self.metrics.items()))
@@ -344,23 +325,6 @@ class _Run:
 
 def _position():
     return RunPosition.__dataclass_fields__
-
-
-def _teacher_of(student_config: ModelConfig) -> ModelConfig:
-    """The student's model without its frame budget, and with as many blocks as a teacher has."""
-    hyperparameters = {
-        name: value
-        for name, value in student_config.hyperparameters.items()
-        if name not in ("num_blocks", "block_length")
-    }
-    return ModelConfig(
-        student_config.model,
-        student_config.feature_names,
-        student_config.feature_sizes,
-        student_config.num_classes,
-        student_config.max_frames,
-        hyperparameters=hyperparameters,
-    )
 
 
 @contextlib.contextmanager

@@ -6,10 +6,12 @@ import dataclasses
 import os
 
 from yt8m_distill.distillation import DistillationConfig
-from yt8m_distill.models import LABEL_LOSSES
+from yt8m_distill.models import LABEL_LOSSES, MIXUP_LEVELS
+from yt8m_distill.training.learning_rate import SCHEDULES
 
 STUDENT_INITS = ("scratch", "teacher")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
+_AVERAGING_OPTIMIZERS = ("MovingAverage", "SWA")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,12 +22,20 @@ class TrainingConfig:
       train_dir: directory of checkpoints, model_flags.json and TensorBoard events.
       train_data_pattern: globs of the training records, comma-separated.
       eval_data_pattern: globs of validation records, evaluated after each epoch; "" for none.
-      batch_size: examples of one replica in one step.
+      segment_labels: train and validate on rated segments instead of whole videos.
+      batch_size: examples of one replica in one step, or in one of its gradient_accumulation_steps.
+      gradient_accumulation_steps: batches whose gradients each update sums.
       num_epochs: passes over the data; of the distillation, where there is one.
       max_steps: stop after so many steps; None for no limit.
       label_loss: name in `LABEL_LOSSES`.
-      optimizer, base_learning_rate, learning_rate_decay, learning_rate_decay_examples, clip_gradient_norm: see
-        `create_optimizer` and `learning_rate_schedule`.
+      optimizer, clip_gradient_norm, weight_decay: see `create_optimizer`.
+      learning_rate_schedule: `exponential`, the original's staircase, or `cosine`, to 0 at the end of the run; a
+        distillation and the fine-tuning after it have one each.
+      base_learning_rate, learning_rate_decay, learning_rate_decay_examples: of the staircase, see
+        `learning_rate_schedule`; the cosine starts from base_learning_rate, too.
+      warmup_steps: steps of a linear rise from 0 that come before the schedule.
+      ema_decay: of the moving average of the weights that is evaluated and saved as the model; 0 for none.
+      label_smoothing, mixup_alpha, mixup_level: see `BatchPreparation` and `Mixup`; an alpha of 0 mixes nothing.
       regularization_penalty: weight of the summed L2 penalties.
       export_model_steps: steps between checkpoints.
       keep_checkpoints: latest checkpoints kept.
@@ -47,16 +57,25 @@ class TrainingConfig:
     train_dir: str
     train_data_pattern: str
     eval_data_pattern: str = ""
+    segment_labels: bool = False
     batch_size: int = 1024
+    gradient_accumulation_steps: int = 1
     num_epochs: int = 5
     max_steps: int | None = None
     label_loss: str = "CrossEntropyLoss"
     optimizer: str = "AdamOptimizer"
+    learning_rate_schedule: str = "exponential"
     base_learning_rate: float = 0.01
     learning_rate_decay: float = 0.95
     learning_rate_decay_examples: float = 4000000
+    warmup_steps: int = 0
     clip_gradient_norm: float = 1.0
+    weight_decay: float | None = None
     regularization_penalty: float = 1.0
+    ema_decay: float = 0.0
+    label_smoothing: float = 0.0
+    mixup_alpha: float = 0.0
+    mixup_level: str = "encoding"
     export_model_steps: int = 1000
     keep_checkpoints: int = 5
     num_readers: int = 8
@@ -73,7 +92,14 @@ class TrainingConfig:
     def __post_init__(self):
         if not self.train_dir:
             raise ValueError("train_dir must not be empty.")
-        for name in ("batch_size", "num_epochs", "export_model_steps", "keep_checkpoints", "num_readers"):
+        for name in (
+            "batch_size",
+            "gradient_accumulation_steps",
+            "num_epochs",
+            "export_model_steps",
+            "keep_checkpoints",
+            "num_readers",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         if self.max_steps is not None and self.max_steps < 0:
@@ -81,14 +107,42 @@ class TrainingConfig:
         for name in ("base_learning_rate", "learning_rate_decay", "learning_rate_decay_examples"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
-        for name in ("finetune_epochs", "regularization_penalty", "seed"):
-            if getattr(self, name) < 0:
+        for name in (
+            "finetune_epochs",
+            "regularization_penalty",
+            "weight_decay",
+            "warmup_steps",
+            "mixup_alpha",
+            "seed",
+        ):
+            if (getattr(self, name) or 0) < 0:
                 raise ValueError(f"{name} must not be negative. Received: {getattr(self, name)}.")
+        for name in ("ema_decay", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")
         _require_one_of("label_loss", self.label_loss, LABEL_LOSSES)
+        _require_one_of("learning_rate_schedule", self.learning_rate_schedule, SCHEDULES)
+        _require_one_of("mixup_level", self.mixup_level, MIXUP_LEVELS)
         _require_one_of("student_init", self.student_init, STUDENT_INITS)
         _require_one_of("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
         _require_one_of("teacher_checkpoint", self.teacher_checkpoint, ("latest", "best"))
+        self._check_averaging_and_mixup()
         self._check_distillation()
+
+    def _check_averaging_and_mixup(self):
+        if self.ema_decay and self.optimizer in _AVERAGING_OPTIMIZERS:
+            raise ValueError(
+                f"optimizer={self.optimizer!r} averages the weights itself. Leave out --ema_decay, or choose another "
+                "optimizer."
+            )
+        if self.mixup_level == "frames":
+            if not self.mixup_alpha:
+                raise ValueError("mixup_level='frames' needs --mixup_alpha, such as 0.2.")
+            if self.distillation is not None and "int" in self.distillation.losses:
+                raise ValueError(
+                    "Loss 'int' compares the states of teacher and student frame by frame, which mixed videos do not "
+                    "have in common. Use --mixup_level=encoding, or leave 'int' out of --distillation_losses."
+                )
 
     def _check_distillation(self):
         if self.distillation is None:

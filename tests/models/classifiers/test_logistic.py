@@ -9,7 +9,8 @@ ENCODING = np.random.default_rng(6).normal(size=(5, 4)).astype(np.float32)
 
 
 def test_meets_what_is_asked_of_every_layer():
-    run_layer_test(Logistic, {"num_classes": 3}, ENCODING, num_weights=4 * 3 + 3, is_classifier=True)
+    config = {"num_classes": 3, "l2": 0.1, "bias_l2": 0.2}
+    run_layer_test(Logistic, config, ENCODING, num_weights=4 * 3 + 3, is_classifier=True)
 
 
 def test_is_one_logistic_regression_a_class():
@@ -30,6 +31,13 @@ def test_penalty_is_half_of_1e8th_of_the_squared_weights_without_the_bias():
     layer.set_weights([np.full((4, 3), 2, np.float32), np.full(3, 100, np.float32)])
     (penalty,) = layer.losses
     assert math.isclose(penalty, 1e-8 / 2 * 12 * 2**2, rel_tol=1e-6)
+
+
+def test_penalties_can_be_chosen():
+    layer = Logistic(3, l2=0.5, bias_l2=0.25)
+    layer(ENCODING)
+    layer.set_weights([np.full((4, 3), 2, np.float32), np.full(3, 3, np.float32)])
+    assert math.isclose(sum(layer.losses), 0.5 / 2 * 12 * 2**2 + 0.25 / 2 * 3 * 3**2, rel_tol=1e-6)
 
 
 def test_counts_the_products_of_its_kernel():

@@ -28,9 +28,28 @@ def moe_in_python(encoding, gates_kernel, experts_kernel, experts_bias, num_clas
 
 
 def test_meets_what_is_asked_of_every_layer():
-    config = {"num_classes": 3, "num_mixtures": 2}
+    config = {"num_classes": 3, "num_mixtures": 2, "l2": 1e-6, "probability_gating": False}
     num_weights = WIDTH * 3 * 3 + WIDTH * 3 * 2 + 3 * 2
     run_layer_test(MixtureOfExperts, config, ENCODING, num_weights=num_weights, is_classifier=True)
+
+
+def test_with_gated_probabilities_meets_it_too():
+    config = {"num_classes": 3, "num_mixtures": 2, "probability_gating": True}
+    num_weights = WIDTH * 3 * 3 + WIDTH * 3 * 2 + 3 * 2 + 3 * 3 + 2 * 3
+    run_layer_test(MixtureOfExperts, config, ENCODING, num_weights=num_weights, is_classifier=True)
+
+
+def test_probability_gating_scales_each_class_by_all():
+    layer = MixtureOfExperts(3, probability_gating=True)
+    gated = layer(ENCODING).numpy()
+    plain = MixtureOfExperts(3)
+    plain(ENCODING)
+    plain.set_weights([layer.gates.kernel, layer.experts.kernel, layer.experts.bias])
+    probabilities = plain(ENCODING).numpy()
+    # Fresh moving averages are 0 and 1, so in evaluation the product is divided by sqrt(1 + 1e-3).
+    scores = probabilities @ layer.probability_gating.gates.dense.kernel.numpy() / np.sqrt(1.001)
+    np.testing.assert_allclose(gated, probabilities / (1 + np.exp(-scores)), rtol=1e-5)
+    assert layer.macs() == plain.macs() + 3 * 3
 
 
 @pytest.mark.parametrize("num_mixtures", [1, 2, 4])

@@ -6,8 +6,10 @@ import tensorflow as tf
 
 from yt8m_distill.stack import keras
 
-# The original's slim.l2_regularizer(1e-8) is 1e-8 * sum(w^2) / 2; Keras' L2 has no half.
-KERNEL_L2 = 0.5e-8
+
+def slim_l2(weight: float):
+    """The regularizer that TF-Slim calls l2_regularizer(weight): weight * sum(w^2) / 2. Keras' L2 has no half."""
+    return keras.regularizers.L2(weight / 2) if weight else None
 
 
 class Logistic(keras.layers.Layer):
@@ -17,14 +19,20 @@ class Logistic(keras.layers.Layer):
 
     Args:
       num_classes: number of classes.
+      l2: weight of the penalty on the kernel, in TF-Slim's convention.
+      bias_l2: the same for the bias.
 
     Input: encoding [B, E]. Output: probabilities float32 [B, num_classes].
     """
 
-    def __init__(self, num_classes: int, **kwargs):
+    def __init__(self, num_classes: int, l2: float = 1e-8, bias_l2: float = 0.0, **kwargs):
         super().__init__(**kwargs)
         self.num_classes = num_classes
-        self.dense = keras.layers.Dense(num_classes, kernel_regularizer=keras.regularizers.L2(KERNEL_L2))
+        self.l2 = l2
+        self.bias_l2 = bias_l2
+        self.dense = keras.layers.Dense(
+            num_classes, kernel_regularizer=slim_l2(l2), bias_regularizer=slim_l2(bias_l2)
+        )
 
     def call(self, encoding):
         return tf.sigmoid(tf.cast(self.dense(encoding), tf.float32))
@@ -34,4 +42,4 @@ class Logistic(keras.layers.Layer):
         return int(tf.size(self.dense.kernel))
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
+        return {**super().get_config(), "num_classes": self.num_classes, "l2": self.l2, "bias_l2": self.bias_l2}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.models.classifiers.logistic import KERNEL_L2
+from yt8m_distill.models.classifiers.logistic import slim_l2
+from yt8m_distill.models.context_gating import ContextGating
 from yt8m_distill.stack import keras
 
 
@@ -14,39 +15,55 @@ class MixtureOfExperts(keras.layers.Layer):
     p_c = sum over j < m of softmax(gate_c)_j * sigmoid(expert_cj). Columns are class-major, as in the original:
     gate c (m + 1) + j, expert c m + j. At initialisation p is about m / (m + 1) * 1/2.
 
-    Source: `MoeModel` of the original's video_level_models.py.
+    With probability gating the probabilities of all classes then scale each other by context gating.
+
+    Source: `MoeModel` of the original's video_level_models.py; `moe_prob_gating` of Willow's.
 
     Args:
       num_classes: number of classes.
       num_mixtures: experts a class, without the dummy (2).
+      l2: weight of the penalty on both kernels, in TF-Slim's convention.
+      probability_gating: scale p by sigmoid(BN(p W)).
 
     Input: encoding [B, E]. Output: probabilities float32 [B, num_classes].
     """
 
-    def __init__(self, num_classes: int, num_mixtures: int = 2, **kwargs):
+    def __init__(
+        self, num_classes: int, num_mixtures: int = 2, l2: float = 1e-8, probability_gating: bool = False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
-        regularizer = keras.regularizers.L2(KERNEL_L2)
+        self.l2 = l2
         self.gates = keras.layers.Dense(
-            num_classes * (num_mixtures + 1), use_bias=False, kernel_regularizer=regularizer, name="gates"
+            num_classes * (num_mixtures + 1), use_bias=False, kernel_regularizer=slim_l2(l2), name="gates"
         )
-        self.experts = keras.layers.Dense(
-            num_classes * num_mixtures, kernel_regularizer=regularizer, name="experts"
-        )
+        self.experts = keras.layers.Dense(num_classes * num_mixtures, kernel_regularizer=slim_l2(l2), name="experts")
+        # float32: probabilities come out as they go in.
+        self.probability_gating = ContextGating(dtype="float32", name="gating") if probability_gating else None
 
-    def call(self, encoding):
+    def call(self, encoding, training=None):
         gates = tf.cast(self.gates(encoding), tf.float32)
         gates = tf.nn.softmax(
             tf.reshape(gates, [-1, self.num_classes, self.num_mixtures + 1])
         )  # [B, C, m + 1]
         experts = tf.cast(self.experts(encoding), tf.float32)
         experts = tf.sigmoid(tf.reshape(experts, [-1, self.num_classes, self.num_mixtures]))  # [B, C, m]
-        return tf.reduce_sum(gates[:, :, : self.num_mixtures] * experts, axis=-1)
+        probabilities = tf.reduce_sum(gates[:, :, : self.num_mixtures] * experts, axis=-1)  # [B, C]
+        if self.probability_gating is None:
+            return probabilities
+        return self.probability_gating(probabilities, training=training)
 
     def macs(self) -> int:
         """Multiply-accumulates of one video."""
-        return int(tf.size(self.gates.kernel) + tf.size(self.experts.kernel))
+        gating = 0 if self.probability_gating is None else self.probability_gating.macs()
+        return int(tf.size(self.gates.kernel) + tf.size(self.experts.kernel)) + gating
 
     def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes, "num_mixtures": self.num_mixtures}
+        return {
+            **super().get_config(),
+            "num_classes": self.num_classes,
+            "num_mixtures": self.num_mixtures,
+            "l2": self.l2,
+            "probability_gating": self.probability_gating is not None,
+        }

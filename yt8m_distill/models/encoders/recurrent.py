@@ -1,0 +1,73 @@
+"""The encoder of `LstmModel` and `GruModel`: recurrent layers over all frames."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
+from yt8m_distill.stack import keras
+
+UNITS = ("lstm", "gru")
+
+
+class Recurrent(keras.layers.Layer):
+    """Reads the frames one by one; the encoding is the top layer's hidden state after the last one.
+
+    Bidirectional layers also read from the last frame to the first; both directions' states are put side by side.
+
+    Source: `LstmModel` of the original's frame_level_models.py; `GruModel` of Willow's code.
+
+    Args:
+      unit: `lstm` or `gru`.
+      cells: units of each layer and direction (the original's default is 1024).
+      num_layers: number of layers (2).
+      bidirectional: read in both directions.
+
+    Input: features [B, T, D], num_frames int [B].
+    Output: `{"encoding": [B, E], "frame_states": [B, T, E]}`, E being cells, twice as many if bidirectional.
+    """
+
+    def __init__(
+        self, unit: str = "lstm", cells: int = 1024, num_layers: int = 2, bidirectional: bool = False, **kwargs
+    ):
+        super().__init__(**kwargs)
+        if unit not in UNITS:
+            raise ValueError(f"unit must be one of {', '.join(UNITS)}. Received: {unit!r}.")
+        self.unit = unit
+        self.cells = cells
+        self.num_layers = num_layers
+        self.bidirectional = bidirectional
+        self.recurrent_layers = [self._make_layer(number) for number in range(num_layers)]
+
+    def _make_layer(self, number):
+        layer_class = keras.layers.LSTM if self.unit == "lstm" else keras.layers.GRU
+        name = f"{self.unit}_{number}"
+        layer = layer_class(self.cells, return_sequences=True, return_state=True, name=name)
+        return keras.layers.Bidirectional(layer, name=f"bidirectional_{name}") if self.bidirectional else layer
+
+    def call(self, features, num_frames, training=None):
+        # One step at least: cuDNN's kernels refuse a mask that hides a whole sequence.
+        mask = tf.sequence_mask(tf.maximum(num_frames, 1), tf.shape(features)[1])  # [B, T]
+        for layer in self.recurrent_layers:
+            features, *states = layer(features, mask=mask, training=training)
+        hidden = states[::2] if self.unit == "lstm" else states  # an LSTM returns [hidden, cell] of each direction
+        encoding = zero_without_frames(tf.concat(hidden, axis=-1), num_frames)
+        return {"encoding": encoding, "frame_states": features}
+
+    def macs(self, num_frames: int) -> int:
+        """Multiply-accumulates of one video of so many frames."""
+        return num_frames * sum(int(tf.size(cell.kernel) + tf.size(cell.recurrent_kernel)) for cell in self._cells())
+
+    def _cells(self):
+        for layer in self.recurrent_layers:
+            for direction in (layer.forward_layer, layer.backward_layer) if self.bidirectional else (layer,):
+                yield direction.cell
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "unit": self.unit,
+            "cells": self.cells,
+            "num_layers": self.num_layers,
+            "bidirectional": self.bidirectional,
+        }

@@ -1,0 +1,135 @@
+"""What values the models' hyperparameters may have. Each name means the same in every model that has it."""
+
+from __future__ import annotations
+
+import numbers
+
+from yt8m_distill.models.encoders.dbof import ACTIVATIONS, POOLING_METHODS
+from yt8m_distill.models.encoders.hierarchical_lstm import LSTM_STATES
+
+CLASSIFIERS = ("LogisticModel", "MoeModel")
+
+
+def check_hyperparameters(hyperparameters: dict) -> None:
+    """Checks the hyperparameters of one model, by name and together.
+
+    Raises:
+      ValueError: a value out of range, or values that exclude each other.
+    """
+    for name, value in hyperparameters.items():
+        _CHECKS[name](name, value)
+    num_blocks, block_length = hyperparameters.get("num_blocks"), hyperparameters.get("block_length")
+    if num_blocks is not None and block_length is not None:
+        raise ValueError(
+            "Give num_blocks or block_length, not both. "
+            f"Received: num_blocks={num_blocks}, block_length={block_length}."
+        )
+    if hyperparameters.get("lightvlad") and hyperparameters.get("softdbow"):
+        raise ValueError("Give lightvlad or softdbow, not both.")
+    if "mix_number" in hyperparameters:
+        _check_mixture(hyperparameters)
+
+
+def check_whole_number(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r}.")
+
+
+def _check_mixture(hyperparameters):
+    if hyperparameters["dropout_rate"]:
+        raise ValueError("The mixture's encoding ends with its branches' weights: use drop_rate, not dropout_rate.")
+    if hyperparameters["video_level_classifier_model"] != "LogisticModel":
+        raise ValueError(
+            "Each branch of the mixture has a LogisticModel. "
+            f"Received: video_level_classifier_model={hyperparameters['video_level_classifier_model']!r}."
+        )
+
+
+def _optional(check):
+    def check_if_given(name, value):
+        if value is not None:
+            check(name, value)
+
+    return check_if_given
+
+
+def _one_of(*allowed):
+    def check(name, value):
+        if value not in allowed:
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}. Received: {value!r}.")
+
+    return check
+
+
+def _boolean(name, value):
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be true or false. Received: {value!r}.")
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _rate(name, value):
+    if not _is_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be in [0, 1). Received: {value!r}.")
+
+
+def _not_negative(name, value):
+    if not _is_number(value) or not 0 <= value < float("inf"):
+        raise ValueError(f"{name} must be a number, at least 0. Received: {value!r}.")
+
+
+def _positive(name, value):
+    if not _is_number(value) or not 0 < value < float("inf"):
+        raise ValueError(f"{name} must be a positive number. Received: {value!r}.")
+
+
+def _eigenvalues(name, value):
+    if not isinstance(value, (list, tuple)) or not all(_is_number(v) and 0 <= v < float("inf") for v in value):
+        raise ValueError(f"{name} must list numbers, at least 0. Received: {value!r}.")
+
+
+_CHECKS = {
+    "video_level_classifier_model": _one_of(*CLASSIFIERS),
+    "moe_num_mixtures": check_whole_number,
+    "moe_l2": _not_negative,
+    "moe_prob_gating": _boolean,
+    "dropout_rate": _rate,
+    "lstm_cells": check_whole_number,
+    "lstm_layers": check_whole_number,
+    "gru_cells": check_whole_number,
+    "gru_layers": check_whole_number,
+    "bidirectional": _boolean,
+    "num_blocks": _optional(check_whole_number),
+    "block_length": _optional(check_whole_number),
+    "lstm_state": _one_of(*LSTM_STATES),
+    "iterations": check_whole_number,
+    "sample_random_frames": _boolean,
+    "dbof_cluster_size": check_whole_number,
+    "dbof_hidden_size": check_whole_number,
+    "dbof_pooling_method": _one_of(*POOLING_METHODS),
+    "dbof_activation": _one_of(*ACTIVATIONS),
+    "dbof_add_batch_norm": _boolean,
+    "netvlad_cluster_size": check_whole_number,
+    "netvlad_hidden_size": check_whole_number,
+    "netvlad_add_batch_norm": _boolean,
+    "netvlad_relu": _boolean,
+    "lightvlad": _boolean,
+    "softdbow": _boolean,
+    "gating": _boolean,
+    "nextvlad_cluster_size": check_whole_number,
+    "nextvlad_hidden_size": check_whole_number,
+    "groups": check_whole_number,
+    "expansion": check_whole_number,
+    "gating_reduction": check_whole_number,
+    "drop_rate": _rate,
+    "eigenvalues": _optional(_eigenvalues),
+    "mix_number": check_whole_number,
+    "cl_temperature": _positive,
+    "cl_lambda": _not_negative,
+    "attention_hidden_size": check_whole_number,
+    "attention_layers": check_whole_number,
+    "attention_heads": check_whole_number,
+    "attention_dropout": _rate,
+}

@@ -1,0 +1,174 @@
+"""`ModelConfig`: everything that makes a model but its weights, and `create_model`."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+
+from yt8m_distill.data.frame_sampling import FrameSampler
+from yt8m_distill.data.schema import RecordSchema
+from yt8m_distill.models.hyperparameters import check_hyperparameters, check_whole_number
+from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.models.zoo import ZOO, build_classifier
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Everything needed to rebuild a model, without its weights; what `model_flags.json` records.
+
+    Attributes:
+      model: name in the zoo.
+      feature_names, feature_sizes, num_classes, max_frames: see `RecordSchema`.
+      frame_sampling, num_sampled_frames, frame_percent, every_n: the frame budget (see `FrameSampler`); no budget
+        reads all frames. Without a method, `every_n` means `stride` and the other budgets `uniform`.
+      frame_jitter: in training, draw each frame of a uniform budget from its share of the video.
+      hyperparameters: those of the model, defaults filled in.
+
+    Raises:
+      ValueError: unknown model or hyperparameter, a value out of range, or a frame budget for a video-level model.
+    """
+
+    model: str
+    feature_names: tuple[str, ...]
+    feature_sizes: tuple[int, ...]
+    num_classes: int = 3862
+    max_frames: int = 300
+    frame_sampling: str | None = None
+    num_sampled_frames: int | None = None
+    frame_percent: float | None = None
+    every_n: int | None = None
+    frame_jitter: bool = False
+    hyperparameters: dict = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.model not in ZOO:
+            raise ValueError(f"Unknown model {self.model!r}. The models are: {', '.join(ZOO)}.")
+        object.__setattr__(self, "feature_names", tuple(self.feature_names))
+        object.__setattr__(self, "feature_sizes", tuple(self.feature_sizes))
+        known = ZOO[self.model].hyperparameters
+        unknown = sorted(set(self.hyperparameters) - set(known))
+        if unknown:
+            raise ValueError(
+                f"{self.model} has no hyperparameter {unknown[0]!r}. It has: {', '.join(sorted(known))}."
+            )
+        hyperparameters = {**known, **self.hyperparameters}
+        check_hyperparameters(hyperparameters)
+        object.__setattr__(self, "hyperparameters", hyperparameters)
+        check_whole_number("num_classes", self.num_classes)
+        check_whole_number("max_frames", self.max_frames)
+        if self.sampler and not self.frame_level:
+            raise ValueError(
+                f"{self.model} reads mean features and cannot have a frame budget. Leave it out."
+            )
+        if self.sampler is None and self.frame_sampling is not None:
+            raise ValueError(
+                f"frame_sampling={self.frame_sampling!r} needs a budget: num_sampled_frames, frame_percent or every_n."
+            )
+        if self.frame_jitter and self.sampler is None:
+            raise ValueError(
+                "frame_jitter needs a frame budget: num_sampled_frames, frame_percent or every_n. "
+                "A model that reads all frames has none to choose."
+            )
+        self.schema  # noqa: B018 - validates the features
+
+    @property
+    def frame_level(self) -> bool:
+        return ZOO[self.model].frame_level
+
+    @property
+    def schema(self) -> RecordSchema:
+        """Layout of the records that the model reads."""
+        return RecordSchema(
+            self.feature_names, self.feature_sizes, self.frame_level, self.num_classes, self.max_frames
+        )
+
+    @property
+    def sampler(self) -> FrameSampler | None:
+        """The frame budget, or None to read all frames."""
+        if self.num_sampled_frames is None and self.frame_percent is None and self.every_n is None:
+            return None
+        method = self.frame_sampling or ("stride" if self.every_n is not None else "uniform")
+        return FrameSampler(
+            method,
+            self.num_sampled_frames,
+            self.frame_percent,
+            self.every_n,
+            self.max_frames,
+            self.frame_jitter,
+        )
+
+    @property
+    def num_slots(self) -> int:
+        """Frames that the model reads of the longest video; 1 for a video-level model."""
+        if not self.frame_level:
+            return 1
+        return self.sampler.num_slots if self.sampler else self.max_frames
+
+    def build(self, classifier=None) -> VideoClassifier:
+        """Builds the model with fresh weights.
+
+        Args:
+          classifier: layer to use for the classifier, for models that share one.
+        """
+        spec = ZOO[self.model]
+        model = VideoClassifier(
+            encoder=spec.build_encoder(self),
+            classifier=classifier or build_classifier(self),
+            frame_input=spec.build_frame_input(self) if self.frame_level else None,
+            max_frames=self.max_frames if self.frame_level else None,
+            sampler=self.sampler,
+            dropout_rate=self.hyperparameters["dropout_rate"],
+            name=self.model,
+        )
+        model(self.example_inputs())
+        model.model_config = self
+        return model
+
+    def example_inputs(self, batch_size: int = 1) -> dict:
+        """Zero inputs of the shape that the pipeline gives this model."""
+        width = self.schema.feature_width
+        if not self.frame_level:
+            return {"features": tf.zeros([batch_size, width])}
+        frames = tf.zeros([batch_size, self.num_slots, width], tf.uint8)
+        num_frames = tf.ones([batch_size], tf.int32)
+        if self.sampler is None:
+            return {"frames": frames, "num_frames": num_frames}
+        return {"sampled_frames": frames, "num_sampled_frames": num_frames}
+
+    def whole_video_inputs(self, batch_size: int = 1) -> dict:
+        """Zero inputs with all frames of a video, as both models of a distillation see it."""
+        width = self.schema.feature_width
+        if not self.frame_level:
+            return self.example_inputs(batch_size)
+        frames = tf.zeros([batch_size, self.max_frames, width], tf.uint8)
+        return {"frames": frames, "num_frames": tf.ones([batch_size], tf.int32)}
+
+
+def create_model(model: str, feature_names, feature_sizes, **config_and_hyperparameters) -> VideoClassifier:
+    """Creates a model by name, with fresh weights.
+
+    Args:
+      model: name in the zoo, e.g. "HierarchicalLstmModel".
+      feature_names: names of the features, e.g. `("rgb", "audio")`.
+      feature_sizes: width of each, e.g. `(1024, 128)`.
+      **config_and_hyperparameters: other fields of `ModelConfig` (`num_classes`, `max_frames`, the frame budget) and
+        the model's hyperparameters, e.g. `lstm_cells=512`.
+
+    Returns:
+      A `VideoClassifier`, built.
+
+    Raises:
+      ValueError: as `ModelConfig`.
+
+    >>> student = create_model("HierarchicalLstmModel", ("rgb", "audio"), (1024, 128),
+    ...                        frame_sampling="uniform", num_sampled_frames=30)
+    """
+    fields = {field.name for field in dataclasses.fields(ModelConfig)} - {"hyperparameters"}
+    config = {name: value for name, value in config_and_hyperparameters.items() if name in fields}
+    hyperparameters = {
+        name: value for name, value in config_and_hyperparameters.items() if name not in fields
+    }
+    return ModelConfig(
+        model, tuple(feature_names), tuple(feature_sizes), **config, hyperparameters=hyperparameters
+    ).build()

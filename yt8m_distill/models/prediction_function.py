@@ -1,0 +1,30 @@
+"""Predictions as a graph that knows everything of its inputs but how many there are."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def prediction_function(predict):
+    """Compiles a function of a dict of inputs [B, ...] once for all batch sizes.
+
+    With the number of examples known, TensorFlow may fuse operations that it does not fuse otherwise, and predictions
+    would differ in their last bit between full and last batches, and from those of an exported model.
+
+    Args:
+      predict: function from a dict of tensors to a tensor [B, C].
+
+    Returns:
+      The compiled function; a graph for each set of names, shapes and dtypes of inputs.
+    """
+    graphs = {}
+
+    def run(inputs):
+        inputs = {name: tf.convert_to_tensor(value) for name, value in inputs.items()}
+        signature = {name: tf.TensorSpec([None, *value.shape[1:]], value.dtype) for name, value in inputs.items()}
+        key = str(sorted(signature.items()))
+        if key not in graphs:
+            graphs[key] = tf.function(predict, input_signature=[signature])
+        return graphs[key](inputs)
+
+    return run

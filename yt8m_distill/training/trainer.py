@@ -1,0 +1,137 @@
+"""What a run trains, and by which rule: models, optimizers, learning rate, losses."""
+
+from __future__ import annotations
+
+from yt8m_distill.distillation import Distiller, warm_start
+from yt8m_distill.models import (
+    LABEL_LOSSES,
+    BatchPreparation,
+    Mixup,
+    ModelConfig,
+    VideoClassifier,
+    load_model,
+)
+from yt8m_distill.stack import keras
+from yt8m_distill.training.learning_rate import LinearWarmup, cosine_schedule, learning_rate_schedule
+from yt8m_distill.training.optimizers import create_optimizer
+from yt8m_distill.training.training_config import TrainingConfig
+
+
+def build_models(
+    model_config: ModelConfig, config: TrainingConfig
+) -> tuple[VideoClassifier | None, VideoClassifier]:
+    """The teacher, where there is one, and the student or the only model."""
+    distillation = config.distillation
+    if distillation is None:
+        return None, model_config.build()
+    if config.teacher_dir:
+        teacher = load_model(config.teacher_dir, config.teacher_checkpoint)
+    else:
+        teacher = _teacher_of(model_config).build()
+    student = model_config.build(teacher.classifier if distillation.share_classifier else None)
+    if config.student_init == "teacher":
+        warm_start(student, teacher)
+    return teacher, student
+
+
+def build_trainer(
+    teacher: VideoClassifier | None,
+    student: VideoClassifier,
+    config: TrainingConfig,
+    global_batch_size: int,
+    num_steps: int,
+) -> VideoClassifier | Distiller:
+    """The compiled Keras model that `fit` is called on: the student itself, or a Distiller of both.
+
+    Args:
+      teacher: None trains the student on labels alone.
+      student: what is trained.
+      config: of the run.
+      global_batch_size: examples of one update over all replicas.
+      num_steps: updates of this phase of the run, for a schedule that ends with it.
+    """
+    schedule = _schedule(config, global_batch_size, num_steps)
+
+    def optimizer_of(variables):
+        return _create_optimizer(config, schedule, variables)
+
+    settings = {
+        "label_loss": LABEL_LOSSES[config.label_loss],
+        "regularization_penalty": config.regularization_penalty,
+        "preparation": _preparation(config),
+        "jit_compile": config.jit_compile,
+    }
+    if teacher is None:
+        student.compile(optimizer_of(student.trainable_variables), **settings)
+        return student
+    distiller = Distiller(teacher, student, config.distillation)
+    if config.distillation.scheme == "parallel":
+        settings["teacher_optimizer"] = optimizer_of(teacher.trainable_variables)
+    distiller.compile(optimizer_of(distiller.student_variables()), **settings)
+    return distiller
+
+
+def count_steps(
+    config: TrainingConfig, num_records: int, global_batch_size: int, is_finetuning: bool = False
+) -> int:
+    """How many updates a phase of a run is going to have, as far as the number of records is known; at least 1.
+
+    Args:
+      config: of the run.
+      num_records: examples of one pass.
+      global_batch_size: examples of one update over all replicas.
+      is_finetuning: count those of the fine-tuning, not of the training or distillation before it.
+    """
+    steps_an_epoch = -(-num_records // global_batch_size)
+    first, second = config.num_epochs * steps_an_epoch, config.finetune_epochs * steps_an_epoch
+    if config.max_steps:
+        first = min(first, config.max_steps)
+        second = min(second, config.max_steps - first)
+    return max(1, second if is_finetuning else first)
+
+
+def _schedule(config, global_batch_size, num_steps):
+    if config.learning_rate_schedule == "cosine":
+        schedule = cosine_schedule(config.base_learning_rate, num_steps, config.warmup_steps)
+    else:
+        schedule = learning_rate_schedule(
+            config.base_learning_rate,
+            config.learning_rate_decay,
+            config.learning_rate_decay_examples,
+            global_batch_size,
+        )
+    return LinearWarmup(schedule, config.warmup_steps) if config.warmup_steps else schedule
+
+
+def _create_optimizer(config, schedule, variables):
+    optimizer = create_optimizer(
+        config.optimizer, schedule, config.clip_gradient_norm, config.weight_decay, variables
+    )
+    if config.mixed_precision == "float16":
+        optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+    if hasattr(optimizer, "build"):
+        # Slots must exist before a checkpoint is read into them.
+        optimizer.build(variables)
+    return optimizer
+
+
+def _preparation(config):
+    mixup = Mixup(config.mixup_alpha, config.mixup_level, config.seed) if config.mixup_alpha else None
+    return BatchPreparation(config.gradient_accumulation_steps, config.label_smoothing, mixup)
+
+
+def _teacher_of(student_config: ModelConfig) -> ModelConfig:
+    """The student's model without its frame budget, and with as many blocks as a teacher has."""
+    hyperparameters = {
+        name: value
+        for name, value in student_config.hyperparameters.items()
+        if name not in ("num_blocks", "block_length")
+    }
+    return ModelConfig(
+        student_config.model,
+        student_config.feature_names,
+        student_config.feature_sizes,
+        student_config.num_classes,
+        student_config.max_frames,
+        hyperparameters=hyperparameters,
+    )
