@@ -313,19 +313,16 @@ def test_real_2017_videos_are_read_by_their_video_id(shard, num_videos):
 def test_only_training_jitters_and_each_epoch_anew(frame_files):
     """Each of two frames comes from its half of the video; evaluation reads the first of each half."""
     sampler = FrameSampler("uniform", 2, max_frames=20, jitter=True)
-    halves = {}
-    for video in VIDEOS:
-        middle = len(video.frames) // 2
-        parts = (video.frames[:middle], video.frames[middle:]) if middle else (video.frames, video.frames[:0])
-        halves[video.labels, len(video.frames)] = [{row.tobytes() for row in part} for part in parts]
-    all_first, all_second = (set().union(*(parts[half] for parts in halves.values())) for half in (0, 1))
+    middles = [len(video.frames) // 2 or 1 for video in VIDEOS]  # a single frame is the first half
+    firsts = {row.tobytes() for video, middle in zip(VIDEOS, middles) for row in video.frames[:middle]}
+    seconds = {row.tobytes() for video, middle in zip(VIDEOS, middles) for row in video.frames[middle:]}
 
     def training_frames(epoch):
         dataset = training_dataset(frame_files, FRAME_SCHEMA, 26, sampler, epoch=epoch)
         return [row for inputs, _ in dataset for row in inputs["sampled_frames"].numpy()]
 
     for first, second in training_frames(0):
-        assert first.tobytes() in all_first and (second.tobytes() in all_second or not second.any())
+        assert first.tobytes() in firsts and (second.tobytes() in seconds or not second.any())
     drawn = [{row.tobytes() for row in training_frames(epoch)} for epoch in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
     (batch,) = evaluation_dataset(frame_files, FRAME_SCHEMA, 26, sampler)

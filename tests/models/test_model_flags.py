@@ -31,9 +31,12 @@ GOLDEN = """{
   "num_sampled_frames": 30,
   "frame_percent": null,
   "every_n": null,
+  "frame_jitter": false,
   "hyperparameters": {
     "video_level_classifier_model": "MoeModel",
     "moe_num_mixtures": 2,
+    "moe_l2": 1e-08,
+    "moe_prob_gating": false,
     "dropout_rate": 0.25,
     "lstm_cells": 512,
     "lstm_layers": 2,
@@ -69,6 +72,12 @@ def test_the_text_of_the_file(tmp_path):
 def test_the_golden_text_makes_its_model(tmp_path):
     (tmp_path / "model_flags.json").write_text(GOLDEN)
     assert model_config_from_flags(read_model_flags(str(tmp_path))) == STUDENT
+
+
+def test_files_written_before_frame_jitter_still_make_their_model():
+    flags = json.loads(GOLDEN)
+    del flags["frame_jitter"], flags["hyperparameters"]["moe_l2"], flags["hyperparameters"]["moe_prob_gating"]
+    assert model_config_from_flags(flags) == STUDENT
 
 
 def test_begins_with_the_keys_and_values_of_the_original(tmp_path):
@@ -170,6 +179,7 @@ def test_reads_no_flags_of_the_original():
         ({"feature_sizes": [1024, 128]}, ""),
         ({"feature_sizes": "1024"}, "feature_names and feature_sizes must list the same number of features."),
         ({"feature_names": 3}, ""),
+        ({"frame_jitter": "yes"}, "frame_jitter must be true or false. Received: 'yes'."),
         ({"every_n": 7}, "Method 'stride' needs a spacing that divides max_frames=300"),
         ({"num_sampled_frames": "30"}, ""),
         ({"frame_sampling": "first"}, "frame_sampling='first' needs a budget"),

@@ -168,6 +168,26 @@ def test_what_may_change_is_recorded_anew(tmp_path):
     assert flags["hyperparameters"]["dropout_rate"] == 0.5
 
 
+def test_dropout_and_jitter_may_change(tmp_path):
+    budget = {"model": "NeXtVLADModel", "schema": FRAMES, "num_sampled_frames": 2}
+    make_train_dir(tmp_path, model=model_config(**budget))
+    changed = model_config(**budget, frame_jitter=True, hyperparameters={"drop_rate": 0.1, "dropout_rate": 0.2})
+    prepare_train_dir(changed, training_config(tmp_path))
+    flags = json.loads((tmp_path / "model_flags.json").read_text())
+    assert flags["frame_jitter"] and flags["hyperparameters"]["drop_rate"] == 0.1
+
+
+def test_a_run_from_before_a_hyperparameter_existed_has_its_default(tmp_path):
+    make_train_dir(tmp_path, model=model_config("MoeModel"))
+    path = tmp_path / "model_flags.json"
+    flags = json.loads(path.read_text())
+    del flags["hyperparameters"]["moe_l2"]
+    path.write_text(json.dumps(flags))
+    prepare_train_dir(model_config("MoeModel"), training_config(tmp_path))
+    with pytest.raises(TrainDirError, match="holds a run with moe_l2=1e-08"):
+        prepare_train_dir(model_config("MoeModel", hyperparameters={"moe_l2": 0.5}), training_config(tmp_path))
+
+
 def test_a_run_from_before_weights_could_be_averaged_goes_on_without(tmp_path):
     make_train_dir(tmp_path)
     path = tmp_path / "model_flags.json"

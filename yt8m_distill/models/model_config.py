@@ -65,6 +65,8 @@ class ModelConfig:
             raise ValueError(
                 f"frame_sampling={self.frame_sampling!r} needs a budget: num_sampled_frames, frame_percent or every_n."
             )
+        if not isinstance(self.frame_jitter, bool):
+            raise ValueError(f"frame_jitter must be true or false. Received: {self.frame_jitter!r}.")
         if self.frame_jitter and self.sampler is None:
             raise ValueError(
                 "frame_jitter needs a frame budget: num_sampled_frames, frame_percent or every_n. "

@@ -19,7 +19,6 @@ BUDGET_AND_SIZES = (
     "num_sampled_frames",
     "frame_percent",
     "every_n",
-    "frame_jitter",
 )
 
 
@@ -44,6 +43,7 @@ def write_model_flags(
         "frame_features": config.frame_level,
         "label_loss": label_loss,
         **{name: getattr(config, name) for name in BUDGET_AND_SIZES},
+        "frame_jitter": config.frame_jitter,
         "hyperparameters": config.hyperparameters,
     }
     if training is not None:
@@ -84,6 +84,7 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
             feature_names=tuple(name.strip() for name in flags["feature_names"].split(",")),
             feature_sizes=tuple(int(size) for size in flags["feature_sizes"].split(",")),
             **{name: flags[name] for name in BUDGET_AND_SIZES},
+            frame_jitter=flags.get("frame_jitter", False),  # absent from files written before it existed
             hyperparameters=flags["hyperparameters"],
         )
     except KeyError as error:

@@ -7,14 +7,14 @@ import tempfile
 
 import tensorflow as tf
 
-from yt8m_distill.models import ModelConfig, read_model_flags, write_model_flags
+from yt8m_distill.models import ZOO, ModelConfig, read_model_flags, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, CHECKPOINT_NAME
 from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
 from yt8m_distill.training.training_config import TrainingConfig
 
-# Like dropout, jitter has no weights and may change.
-_FIXED_BUDGET_AND_SIZES = tuple(name for name in BUDGET_AND_SIZES if name != "frame_jitter")
-_FIXED_TOP_LEVEL = ("model", "feature_names", "feature_sizes", *_FIXED_BUDGET_AND_SIZES, "label_loss")
+_FIXED_TOP_LEVEL = ("model", "feature_names", "feature_sizes", *BUDGET_AND_SIZES, "label_loss")
+# Dropout has no weights, so it may change; every other hyperparameter makes another network.
+_FREE_HYPERPARAMETERS = {"dropout_rate", "drop_rate", "attention_dropout"}
 _FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
@@ -66,12 +66,13 @@ def _check_same_run(recorded, model_config, config):
         "feature_names": ",".join(model_config.feature_names),
         "feature_sizes": ",".join(map(str, model_config.feature_sizes)),
         "label_loss": config.label_loss,
-        **{name: getattr(model_config, name) for name in _FIXED_BUDGET_AND_SIZES},
+        **{name: getattr(model_config, name) for name in BUDGET_AND_SIZES},
     }
     differences = [(name, recorded.get(name), current[name]) for name in _FIXED_TOP_LEVEL]
-    old, new = recorded.get("hyperparameters", {}), model_config.hyperparameters
-    # Dropout has no weights, so it may change; everything else makes another network.
-    differences += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new} - {"dropout_rate"})]
+    # A hyperparameter younger than the run has the default that the run had without it.
+    old = {**ZOO[model_config.model].hyperparameters, **recorded.get("hyperparameters", {})}
+    new = model_config.hyperparameters
+    differences += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new} - _FREE_HYPERPARAMETERS)]
     training = recorded.get("training") or {}
     differences += [(name, training.get(name), getattr(config, name)) for name in _FIXED_IN_TRAINING]
     ema_before = training.get("ema_decay", 0.0)
