@@ -151,9 +151,14 @@ def test_help_of_each_command(name, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"{name}: ") and "--train_dir" in out and "(default " in out
     groups = {
-        "train.py": ["Data", "Model", "Frame budget", "Training", "Distillation", "Machine", "Help"],
+        "train.py": [
+            *("Data", "Model", "Classifier", "Frame budget", "Training", "Regularisation and averaging"),
+            *("Distillation", "Machine", "LstmModel, HierarchicalLstmModel", "HierarchicalLstmModel", "GruModel"),
+            *("LstmModel, GruModel", "DbofModel", "NetVLADModelLF", "NeXtVLADModel, MixtureNeXtVLADModel"),
+            *("MixtureNeXtVLADModel", "AttentionPoolingModel", "Help"),
+        ],
         "eval.py": ["Evaluation", "Machine", "Help"],
-        "inference.py": ["Inference", "Machine", "Help"],
+        "inference.py": ["Inference", "Segments", "Machine", "Help"],
         "export_model.py": ["Export", "Help"],
     }[name]
     assert [line[:-1] for line in out.splitlines()[1:] if line and line[0] != " "] == groups

@@ -2,11 +2,14 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from yt8m_distill.cli import eval as eval_command
 from yt8m_distill.cli import inference, segment_eval_inference, train, training_flags
 from yt8m_distill.cli.command import FlagGroups
+from yt8m_distill.cli.model_flags import model_config_from
+from yt8m_distill.models import ZOO
 from yt8m_distill.training import TrainingConfig
 
 TRAIN = {
@@ -135,3 +138,29 @@ def test_every_choice_of_a_training_run_has_a_flag():
     fields = {field.name for field in dataclasses.fields(TrainingConfig)} - {"distillation"}
     assert {*train._SAME_NAME, *training_flags._NAMES} == fields
     assert fields <= set(groups.values)
+
+
+def test_every_hyperparameter_has_a_flag_with_its_default():
+    """A default that differs between models is None, which leaves it to the model."""
+    groups = FlagGroups()
+    train._define_flags(groups)
+    for name, spec in ZOO.items():
+        for hyperparameter, default in spec.hyperparameters.items():
+            if hyperparameter == "eigenvalues":
+                assert groups.values["eigenvalues_file"].default is None
+                continue
+            flag = groups.values[hyperparameter]
+            defaults = {other.hyperparameters.get(hyperparameter, default) for other in ZOO.values()}
+            assert flag.default == (default if len(defaults) == 1 else None), (name, hyperparameter)
+
+
+@pytest.mark.parametrize("ending", ["npy", "txt"])
+def test_eigenvalues_are_read_from_numpy_and_text_files(ending, tmp_path):
+    path = tmp_path / f"eigenvals.{ending}"
+    values = np.array([4.0, 1.0, 0.25])
+    np.save(path, values) if ending == "npy" else np.savetxt(path, values)
+    groups = FlagGroups()
+    train._define_flags(groups)
+    argv = ["train.py", "--model=NeXtVLADModel", "--frame_features", "--feature_names=rgb", "--feature_sizes=2"]
+    groups.values([*argv, f"--eigenvalues_file={path}"])
+    assert model_config_from(groups.values).hyperparameters["eigenvalues"] == [4.0, 1.0, 0.25]

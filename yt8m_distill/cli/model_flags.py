@@ -6,31 +6,33 @@ from absl import flags
 
 from yt8m_distill.cli.common_flags import comma_list, integer_list
 
+_OF_ALL_MODELS = "Classifier"
+
 # (group, flag, how absl defines it, default, help). A default of None is the model's own.
 _HYPERPARAMETER_FLAGS = (
     (
-        "Classifier",
+        _OF_ALL_MODELS,
         "video_level_classifier_model",
         flags.DEFINE_string,
         None,
         "Classifier on the encoding: LogisticModel or MoeModel. The default depends on --model.",
     ),
-    ("Classifier", "moe_num_mixtures", flags.DEFINE_integer, 2, "Experts a class, without the dummy expert."),
+    (_OF_ALL_MODELS, "moe_num_mixtures", flags.DEFINE_integer, 2, "Experts a class, without the dummy expert."),
     (
-        "Classifier",
+        _OF_ALL_MODELS,
         "moe_l2",
         flags.DEFINE_float,
         None,
         "L2 penalty of MoeModel's weights: 1e-8, and 1e-6 with NetVLADModelLF.",
     ),
     (
-        "Classifier",
+        _OF_ALL_MODELS,
         "moe_prob_gating",
         flags.DEFINE_boolean,
         None,
         "Context gating of MoeModel's probabilities: on with NetVLADModelLF, off otherwise.",
     ),
-    ("Classifier", "dropout_rate", flags.DEFINE_float, 0.0, "Dropout before the classifier."),
+    (_OF_ALL_MODELS, "dropout_rate", flags.DEFINE_float, 0.0, "Dropout before the classifier."),
     ("LstmModel, HierarchicalLstmModel", "lstm_cells", flags.DEFINE_integer, 1024, "Units of each LSTM layer."),
     ("LstmModel, HierarchicalLstmModel", "lstm_layers", flags.DEFINE_integer, 2, "LSTM layers (of each level)."),
     (
@@ -151,15 +153,7 @@ def define_model_flags(groups):
         "On mean features: LogisticModel or MoeModel. On frames: FrameLevelLogisticModel, DbofModel, LstmModel, "
         "GruModel, HierarchicalLstmModel, NetVLADModelLF, NeXtVLADModel, MixtureNeXtVLADModel, AttentionPoolingModel.",
     )
-    for group, name, define, default, text in _HYPERPARAMETER_FLAGS:
-        groups.add(group, define, name, default, text)
-    groups.add(
-        "NeXtVLADModel, MixtureNeXtVLADModel",
-        flags.DEFINE_string,
-        "eigenvalues_file",
-        None,
-        "The dataset's eigenvals.npy (or a text file of numbers), to undo the whitening of rgb.",
-    )
+    _define_hyperparameters(groups, lambda group: group == _OF_ALL_MODELS)
     group = "Frame budget"
     groups.add(
         group,
@@ -179,6 +173,24 @@ def define_model_flags(groups):
         False,
         "In training, draw each frame of a uniform budget from its share of the video. Evaluation stays as it is.",
     )
+
+
+def define_architecture_flags(groups):
+    """Flags of single models, which `--help` shows last."""
+    _define_hyperparameters(groups, lambda group: group != _OF_ALL_MODELS)
+    groups.add(
+        "NeXtVLADModel, MixtureNeXtVLADModel",
+        flags.DEFINE_string,
+        "eigenvalues_file",
+        None,
+        "The dataset's eigenvals.npy (or a text file of numbers), to undo the whitening of rgb.",
+    )
+
+
+def _define_hyperparameters(groups, is_wanted):
+    for group, name, define, default, text in _HYPERPARAMETER_FLAGS:
+        if is_wanted(group):
+            groups.add(group, define, name, default, text)
 
 
 def model_config_from(values):

@@ -7,7 +7,7 @@ from absl import flags
 from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import create_strategy_from, define_strategy_flags
 from yt8m_distill.cli.distillation_flags import define_distillation_flags, distillation_config_from
-from yt8m_distill.cli.model_flags import define_model_flags, model_config_from
+from yt8m_distill.cli.model_flags import define_architecture_flags, define_model_flags, model_config_from
 from yt8m_distill.cli.training_flags import define_training_flags, training_settings_from
 
 _SAME_NAME = (
@@ -40,6 +40,7 @@ def _define_flags(groups):
     define_training_flags(groups)
     define_distillation_flags(groups)
     _define_machine_flags(groups)
+    define_architecture_flags(groups)
 
 
 def _define_data_flags(groups):
