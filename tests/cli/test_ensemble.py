@@ -155,6 +155,14 @@ def test_errors(flags, message, places, tmp_path, capsys):
     assert list(tmp_path.iterdir()) == []  # not half a file
 
 
+def test_too_many_predictions_fail_before_the_evaluation(places, tmp_path, capsys):
+    flags = [*GOOD, "--input_data_pattern={places}/shard*", f"--output_file={tmp_path}/x", "--top_k=4"]
+    assert run(places, *flags) == 2
+    err = capsys.readouterr().err
+    assert err.endswith("ensemble.py: error: --top_k=4 exceeds the number of classes, 3; lower it\n")
+    assert "GAP" not in err
+
+
 def test_averages_submissions(places, tmp_path, capsys):
     (tmp_path / "three.csv").write_text("VideoId,LabelConfidencePairs\ny,1 0.1\nx,2 0.8 0 0.1\n")
     flags = [f"--submission_files={{places}}/one.csv,{tmp_path}/three.csv", "--weights=3,1", "--top_k=1"]

@@ -1,6 +1,8 @@
 """The flags of the original starter code, and their defaults."""
 
 import dataclasses
+import io
+import pickle
 
 import numpy as np
 import pytest
@@ -154,13 +156,55 @@ def test_every_hyperparameter_has_a_flag_with_its_default():
             assert flag.default == (default if len(defaults) == 1 else None), (name, hyperparameter)
 
 
+def eigenvalues_from(path):
+    groups = FlagGroups()
+    train._define_flags(groups)
+    argv = ["train.py", "--model=NeXtVLADModel", "--frame_features", "--feature_names=rgb", "--feature_sizes=2"]
+    groups.values([*argv, f"--eigenvalues_file={path}"])
+    return model_config_from(groups.values).hyperparameters["eigenvalues"]
+
+
 @pytest.mark.parametrize("ending", ["npy", "txt"])
 def test_eigenvalues_are_read_from_numpy_and_text_files(ending, tmp_path):
     path = tmp_path / f"eigenvals.{ending}"
     values = np.array([4.0, 1.0, 0.25])
     np.save(path, values) if ending == "npy" else np.savetxt(path, values)
+    assert eigenvalues_from(path) == [4.0, 1.0, 0.25]
+
+
+def npy(values, old=b"", new=b""):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue().replace(old, new, 1)
+
+
+@pytest.mark.parametrize(
+    "ending, content",
+    [
+        ("npy", b""),
+        ("npy", npy(np.ones(3))[:-4]),
+        ("npy", npy(np.ones(3), b"(3,)", b"(3e ")),  # no Python, which numpy reads with a tokenizer
+        ("npy", npy(np.ones(3), b"(3,), }            ", b"(3000000000000,), }")),
+        ("npy", pickle.dumps([4.0, 1.0])),
+        ("npy", npy(np.array([4.0, "x"], object))),
+        ("npy", npy(np.array(["x"]))),
+        ("npy", npy(np.ones(3) * 1j)),
+        ("npy", npy(np.zeros(3, [("a", float)]))),
+        ("npy", b"PK\x03\x04 an npz archive"),
+        ("txt", b"4.0\nx\n"),
+        ("txt", bytes(range(256))),
+    ],
+)
+def test_a_file_of_no_eigenvalues_is_named(ending, content, tmp_path):
+    path = tmp_path / f"eigenvals.{ending}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=rf"--eigenvalues_file={path}: holds no list of numbers \("):
+        eigenvalues_from(path)
+
+
+def test_moe_flags_need_a_mixture_of_experts():
     groups = FlagGroups()
     train._define_flags(groups)
-    argv = ["train.py", "--model=NeXtVLADModel", "--frame_features", "--feature_names=rgb", "--feature_sizes=2"]
-    groups.values([*argv, f"--eigenvalues_file={path}"])
-    assert model_config_from(groups.values).hyperparameters["eigenvalues"] == [4.0, 1.0, 0.25]
+    groups.values(["train.py", "--model=NeXtVLADModel", "--frame_features", "--moe_num_mixtures=4"])
+    with pytest.raises(ValueError, match="--moe_num_mixtures needs --video_level_classifier_model=MoeModel with NeXt"):
+        model_config_from(groups.values)

@@ -343,3 +343,5 @@ def test_estimate_of_segments(tmp_path):
     assert estimate_num_records(files, segments=True) == 120
     assert estimate_num_records(files) == 60
     assert estimate_num_records([write_records(tmp_path / "c", [plain])], segments=True) == 1
+    late = write_records(tmp_path / "d", [plain] * 100 + [rated] * 50)
+    assert estimate_num_records([late], segments=True) == 100

@@ -194,6 +194,7 @@ LISTS = "segment_labels and segment_{} have different lengths"
         (([4], [0], [1.0]), "a value of segment_labels is not in [0, num_classes=4)"),
         (([-1], [0], [1.0]), "a value of segment_labels is not in [0, num_classes=4)"),
         (([0], [-5], [1.0]), "a value of segment_start_times is negative"),
+        (([0, 1], [0, 0], [1.0, float("nan")]), "a value of segment_scores is not a finite number"),
     ],
 )
 def test_says_what_is_wrong(lists, problem):

@@ -152,6 +152,15 @@ def test_a_bad_segment_is_named(files, tmp_path):
         assert str(error.value) == problem
 
 
+def test_a_feature_of_another_type_is_named(tmp_path):
+    example = tf.train.SequenceExample.FromString(record_of(VIDEOS[0], SCHEMA))
+    example.context.feature["segment_labels"].float_list.value.append(1.0)
+    path = write_records(tmp_path / "bad", [record_of(VIDEOS[1], SCHEMA), example.SerializeToString()])
+    for dataset in (evaluation_dataset([path], SCHEMA, 4, segments=True), pipeline.segment_ratings_dataset([path])):
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"in {path} record 1.*segment_labels.*type: int64"):
+            list(dataset)
+
+
 def test_damage_is_located_without_a_schema(tmp_path):
     path = write_records(tmp_path / "bad", [frame_record({"anything": [b"xyz"]}), b"\xff garbage"])
     with pytest.raises(DataError, match=r"bad record 1: is neither a tf\.train\.Example nor"), readable_errors([path]):

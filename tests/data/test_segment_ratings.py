@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.records import frame_record, with_segments, write_records
 from yt8m_distill.data.errors import DataError
@@ -31,6 +32,21 @@ def test_a_bad_record_is_named(tmp_path):
     path = write_records(tmp_path / "bad", [with_segments(frame_record(FRAMES, "x"), [1], [], [1.0])])
     with pytest.raises(DataError, match=f"video 'x' in {path} record 0: segment_labels and segment_start_times have"):
         read_segment_ratings([path])
+
+
+def test_an_id_that_is_no_text_is_named(tmp_path):
+    example = tf.train.SequenceExample.FromString(with_segments(frame_record(FRAMES, "x"), [1], [0], [1.0]))
+    example.context.feature["id"].bytes_list.value[0] = b"\xff"
+    path = write_records(tmp_path / "bad", [example.SerializeToString()])
+    with pytest.raises(DataError, match=r"video id b'\\xff' is not UTF-8; correct the `id` feature"):
+        read_segment_ratings([path])
+
+
+@pytest.mark.parametrize("video_id", ["a,b", "a b", "a'b"])
+def test_what_the_cache_cannot_hold_is_not_written(tmp_path, video_id):
+    with pytest.raises(DataError, match=r"cache\.csv: cannot hold segment .*:5.*, whose id has a comma, a quote"):
+        write_label_cache(str(tmp_path / "cache.csv"), {7: {"a:0": 1.0, f"{video_id}:5": 1.0}})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_cache(tmp_path):

@@ -20,7 +20,7 @@ DATA = (INPUTS, tf.constant(LABELS))
 
 def make_model(seed, name="LstmModel", **options):
     keras.utils.set_random_seed(seed)
-    lstm = {} if name in ("FrameLevelLogisticModel", "MoeModel") else {"lstm_cells": 2, "lstm_layers": 1}
+    lstm = {"lstm_cells": 2, "lstm_layers": 1} if name in ("LstmModel", "HierarchicalLstmModel") else {}
     blocks = {"num_blocks": 4} if name == "HierarchicalLstmModel" else {}
     small = {"num_classes": NUM_CLASSES, "max_frames": MAX_FRAMES}
     options = {**small, **lstm, **blocks, **options}

@@ -180,6 +180,16 @@ def test_encodings_alone_train_the_encoder_under_the_teachers_classifier():
     assert have_moved(student.encoder, encoder)
 
 
+def test_encodings_alone_leave_the_statistics_of_the_teachers_classifier():
+    """The batch normalisation of its gated probabilities."""
+    teacher, student = make_pair(moe_prob_gating=True)
+    make_distiller(teacher, student, DistillationConfig(losses=("rep",)), rate=0.1).train_step(DATA)
+    assert len(student.classifier.non_trainable_variables) == 3
+    assert_same_weights(student.classifier.get_weights(), teacher.classifier.get_weights(), rtol=0)
+    make_distiller(teacher, student, DistillationConfig(losses=("rep", "ce"))).train_step(DATA)
+    assert float(student.classifier.non_trainable_variables[-1]) == 1  # updates
+
+
 def test_training_lowers_the_distillation_loss():
     distiller = Distiller(*make_pair(), DistillationConfig(losses=("rep", "pred", "int")))
     distiller.compile(keras.optimizers.Adam(0.02))

@@ -163,6 +163,19 @@ def test_warm_start_copies_weights_over_other_blocks_and_budgets(of_student):
     assert not any(copied is original for copied, original in zip(student.weights, teacher.weights))
 
 
+def test_warm_start_lets_batch_normalization_adapt():
+    """The first batch takes nine tenths of the moving averages, as of a fresh model, whatever the teacher's age."""
+    small = {"dbof_cluster_size": 3, "dbof_hidden_size": 2}
+    teacher, student = make_model(1, "DbofModel", **small), make_model(2, "DbofModel", **BUDGET, **small)
+    teacher.encoder.input_norm.num_updates.assign(10_000.0)
+    teacher.encoder.input_norm.moving_mean.assign(np.full(teacher.encoder.input_norm.moving_mean.shape, 5.0))
+    warm_start(student, teacher)
+    norm = student.encoder.input_norm
+    np.testing.assert_array_equal(norm.moving_mean, teacher.encoder.input_norm.moving_mean)
+    norm(np.full([1, 2, norm.moving_mean.shape[0]], 1.0, np.float32), training=True)
+    np.testing.assert_allclose(norm.moving_mean, np.full(norm.moving_mean.shape, 0.1 * 5 + 0.9 * 1), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "name, of_student",
     [("LstmModel", {"lstm_cells": 3}), ("LstmModel", {"num_classes": 5}), ("HierarchicalLstmModel", {})],

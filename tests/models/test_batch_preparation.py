@@ -41,6 +41,7 @@ def test_slices_are_the_batch_in_order_some_empty_if_it_is_short(size, sizes):
         np.testing.assert_array_equal(tf.concat([one.inputs[name] for one in slices], 0), whole[:size])
     np.testing.assert_array_equal(tf.concat([one.targets for one in slices], 0), LABELS[:size])
     np.testing.assert_array_equal(tf.concat([one.target_weights for one in slices], 0), WEIGHTS[:size])
+    np.testing.assert_array_equal(tf.concat([one.label_weights for one in slices], 0), WEIGHTS[:size])
 
 
 def test_by_default_a_batch_stays_as_it_is():
@@ -76,6 +77,12 @@ def test_labels_are_mixed_then_smoothed_and_stay_whole_for_the_metrics():
         np.testing.assert_allclose(examples.targets, 0.8 * mixed + 0.1, rtol=1e-5)
         np.testing.assert_array_equal(examples.mix.shares, mix.shares)
         np.testing.assert_array_equal(examples.labels, labels)
+
+
+def test_ratings_stay_whole_for_the_metrics():
+    (examples,) = BatchPreparation(mixup=Mixup(0.4, seed=2)).slices((MEANS, LABELS, WEIGHTS), step=5)
+    assert examples.label_weights is WEIGHTS and examples.labels is LABELS
+    assert not np.array_equal(examples.target_weights, WEIGHTS)
 
 
 # ---- what a train_step makes of it

@@ -139,6 +139,19 @@ def test_says_that_a_checkpoint_belongs_to_another_model(tmp_path, saved, other,
     assert len(str(error.value)) < 600
 
 
+@pytest.mark.parametrize("part", ["index", "data-00000-of-00001"])
+@pytest.mark.parametrize("size", [2, 60])
+def test_says_which_checkpoint_is_damaged(tmp_path, part, size):
+    """Such as one that was copied in part."""
+    path = save(lstm_model(), tmp_path)
+    with open(f"{path}.{part}", "r+b") as file:
+        file.truncate(size)
+    with pytest.raises(ValueError) as error:
+        restore_weights(lstm_model(), path)
+    assert str(error.value).startswith(f"{path}: does not hold the weights of this LstmModel: ")
+    assert len(str(error.value)) < 600
+
+
 def test_optimizers_of_tensorflow_1_style_do_not_count_as_weights(tmp_path):
     model = lstm_model()
     model.compile(keras.optimizers.legacy.Adam(0.01))

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import pathlib
 import subprocess
@@ -140,6 +141,13 @@ def test_members_share_the_frames_that_the_pipeline_picks(files):
     np.testing.assert_allclose(predict(pair, files), expected, rtol=1e-6)
 
 
+def test_jitter_in_training_makes_no_other_budget():
+    """Without it, whole videos would be decoded for two frames of each."""
+    plain = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2)
+    jittered = dataclasses.replace(plain, frame_jitter=True)
+    assert Ensemble([jittered.build(), plain.build()]).sampler == plain.sampler
+
+
 class TestErrors:
     @pytest.mark.parametrize(
         "field, schema",
@@ -179,6 +187,8 @@ class TestErrors:
             ((1, -1, 1), "weights must be positive numbers. Received: -1"),
             ((1, float("nan"), 1), "weights must be positive numbers. Received: nan"),
             ((1, float("inf"), 1), "weights must be positive numbers. Received: inf"),
+            ((1e308, 1e308, 1e308), "weights are too large, or too far apart. Received: 1e[+]308, 1e[+]308"),
+            ((1e-320, 1e308, 1), "weights are too large, or too far apart. Received: 1e-320, 1e[+]308, 1"),
         ],
     )
     def test_weights(self, ensemble, weights, message):

@@ -76,6 +76,27 @@ def test_predicts(name):
     np.testing.assert_array_equal(model(inputs)["predictions"], predictions)  # nothing is drawn at random
 
 
+@pytest.mark.parametrize("name", FRAME_LEVEL)
+def test_padding_changes_nothing(name):
+    """Neither what it holds nor how much of it there is; not the statistics that training moves, either."""
+    model, same = make_model(name), make_model(name)
+    inputs, labels = make_batch(model)
+    noisy = {**inputs, "frames": inputs["frames"].copy()}
+    is_padding = np.arange(8) >= inputs["num_frames"][:, None]
+    noisy["frames"][is_padding] = np.random.default_rng(0).integers(0, 256, (is_padding.sum(), 8))
+    expected = model(inputs)["predictions"].numpy()
+    np.testing.assert_array_equal(model(noisy)["predictions"], expected)
+    short = {name: values[2:3] for name, values in inputs.items()}  # one frame
+    short["frames"] = short["frames"][:, :3]
+    np.testing.assert_allclose(model(short)["predictions"], expected[2:3], atol=1e-6)
+    for trained, batch in ((model, inputs), (same, noisy)):
+        keras.utils.set_random_seed(2)  # of the frames that DbofModel draws
+        trained.compile(keras.optimizers.SGD(0.01))
+        trained.train_step(as_tensors((batch, labels)))
+    for of_zeros, of_noise in zip(model.get_weights(), same.get_weights()):
+        np.testing.assert_array_equal(of_noise, of_zeros)
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_trains_to_a_falling_loss(name):
     model = make_model(name)
@@ -138,12 +159,13 @@ def test_distills(name, scheme):
     distiller = Distiller(teacher, student, DistillationConfig(scheme))
     teacher_optimizer = keras.optimizers.Adam(0.01) if scheme == "parallel" else None
     distiller.compile(keras.optimizers.Adam(0.01), teacher_optimizer)
-    before = [weight.numpy() for weight in teacher.weights]
+    before, of_student = ([weight.numpy() for weight in model.weights] for model in (teacher, student))
     logs = distiller.train_step(as_tensors(make_batch(teacher)))
     assert {"rep_loss", "pred_loss", "ce_loss"} <= set(logs)
     assert all(np.isfinite(float(value)) for value in logs.values())
     is_changed = any((old != new.numpy()).any() for old, new in zip(before, teacher.weights))
     assert is_changed == (scheme == "parallel")
+    assert any((old != new.numpy()).any() for old, new in zip(of_student, student.weights))
 
 
 @pytest.mark.parametrize("name", FRAME_LEVEL)

@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 
@@ -109,8 +110,14 @@ def test_example_inputs_have_the_shapes_of_the_pipeline():
         ("NetVLADModelLF", {"lightvlad": True, "softdbow": True}, "Give lightvlad or softdbow, not both."),
         ("NeXtVLADModel", {"drop_rate": 1.0}, "drop_rate must be in [0, 1). Received: 1.0."),
         ("NeXtVLADModel", {"groups": 3}, "groups=3 must divide expansion * feature size = 2 * 5."),
-        ("NeXtVLADModel", {"eigenvalues": [1.0]}, "Feature 'rgb' has 5 values. Received: 1 eigenvalues."),
-        ("NeXtVLADModel", {"eigenvalues": [1.0, -1.0]}, "eigenvalues must list numbers, at least 0."),
+        (
+            "NeXtVLADModel",
+            {"groups": 2, "eigenvalues": [1.0]},
+            "Feature 'rgb' has 5 values. Received: 1 eigenvalues.",
+        ),
+        ("NeXtVLADModel", {"eigenvalues": [1.0, -1.0]}, "eigenvalues must list numbers, at least 0. Received: -1.0."),
+        ("NeXtVLADModel", {"eigenvalues": [1, math.nan]}, "eigenvalues must list numbers, at least 0. Received: nan."),
+        ("NeXtVLADModel", {"eigenvalues": 5.0}, "eigenvalues must list numbers, at least 0. Received: 5.0."),
         ("MixtureNeXtVLADModel", {"cl_temperature": 0}, "cl_temperature must be a positive number. Received: 0."),
         ("MixtureNeXtVLADModel", {"dropout_rate": 0.5}, "use drop_rate, not dropout_rate."),
         (
@@ -154,3 +161,28 @@ def test_every_hyperparameter_is_checked():
         for hyperparameter in spec.hyperparameters:
             with pytest.raises(ValueError, match=hyperparameter):
                 ModelConfig(name, *FEATURES, hyperparameters={hyperparameter: "no such value"})
+
+
+def test_a_shared_classifier_must_be_the_one_that_the_configuration_describes():
+    """Otherwise the model could not be rebuilt from its train_dir."""
+    plain, gated = (
+        ModelConfig("MoeModel", *FEATURES, **SMALL, hyperparameters={"moe_prob_gating": is_gated})
+        for is_gated in (False, True)
+    )
+    teacher = gated.build()
+    assert gated.build(teacher.classifier).classifier is teacher.classifier
+    with pytest.raises(ValueError, match=r"probability_gating=True\) for a model .* probability_gating=False\)"):
+        plain.build(teacher.classifier)
+
+
+def test_layers_can_be_checked_without_making_weights():
+    for name in ZOO:
+        fitting = {"groups": 2} if "NeXtVLAD" in name else {}
+        ModelConfig(name, *FEATURES, **SMALL, hyperparameters=fitting).check_layers()
+    with pytest.raises(ValueError, match=r"groups=8 must divide expansion \* feature size = 2 \* 5."):
+        ModelConfig("MixtureNeXtVLADModel", *FEATURES, **SMALL).check_layers()
+
+
+def test_eigenvalues_are_a_list_as_in_the_file_of_flags():
+    config = ModelConfig("NeXtVLADModel", *FEATURES, hyperparameters={"eigenvalues": (4.0, 1.0)})
+    assert config.hyperparameters["eigenvalues"] == [4.0, 1.0]

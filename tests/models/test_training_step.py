@@ -4,6 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.models.classifiers import Logistic
 from yt8m_distill.models.training_step import (
     METRICS_EVERY_STEPS,
@@ -78,6 +79,19 @@ def test_batch_metrics_equal_plain_python(seed, batch_size, num_classes, share_o
     labels, predictions = random_batch(seed, batch_size, num_classes, share_of_labels)
     metrics = batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, float(batch_size))
     assert_metrics_as_in_python(metrics, labels, predictions)
+
+
+def test_unrated_classes_count_as_in_evaluation():
+    """Their predictions are 0, in the second row of the best one."""
+    labels = np.array([[1, 0, 0], [0, 1, 0]], bool)
+    predictions = np.array([[0.6, 0.5, 0.4], [0.1, 0.8, 0.9]], np.float32)
+    weights = np.array([[1, 1, 0], [1, 1, 0]], np.float32)
+    evaluation = EvaluationMetrics(3)
+    expected = evaluation.accumulate(predictions * weights, labels)
+    metrics = batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, 2.0, weights)
+    assert metrics["hit_at_one"] == expected["hit_at_one"] == 1 and metrics["perr"] == expected["perr"] == 1
+    assert batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, 2.0)["hit_at_one"] == 0.5
+
 
 
 def test_batch_metrics_of_a_case_by_hand():

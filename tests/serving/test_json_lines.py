@@ -113,7 +113,10 @@ def test_our_json_lines_convert_to_our_csv(tmp_path):
         (line(classes=[1.5]), "class_indexes must be whole numbers, at least 0. Received: 1.5"),
         (line(classes=[-1]), "class_indexes must be whole numbers, at least 0. Received: -1"),
         (line(classes=[True]), "class_indexes must be whole numbers"),
+        (line(classes=[4, 4], scores=[0.5, 0.5]), r"class_indexes must list classes once each. Received: \[4, 4\]"),
         (line(scores=["x"]), "predictions must be finite numbers. Received: 'x'"),
+        (line(scores=[10**400]), "int too large"),
+        ("[" * 200000, "recursion"),
         (line(scores=[float("nan")]), "predictions must be finite numbers. Received: nan"),
         (line(classes=[[1], [2]], scores=[[0.5], [0.5]]), "class_indexes must be whole numbers"),
     ],
@@ -124,3 +127,15 @@ def test_a_bad_line_is_named(bad, message, tmp_path):
     with pytest.raises(ValueError, match=rf"1\.jsonl line 3: .*{message}"):
         convert(tmp_path, good, good + b"\n" + bad)
     assert sorted(os.listdir(tmp_path)) == ["0.jsonl", "1.jsonl"]
+
+
+@pytest.mark.parametrize("text", ["", "\n\n"])
+def test_files_without_a_prediction(text, tmp_path):
+    (tmp_path / "out.csv").write_text("precious")
+    with pytest.raises(ValueError, match=r"The 2 file\(s\), .*0\.jsonl and so on, hold no prediction"):
+        convert(tmp_path, text, "")
+    assert (tmp_path / "out.csv").read_text() == "precious"
+
+
+def test_an_empty_file_among_others(tmp_path):
+    assert convert(tmp_path, "", line("a"), "\n") == ["a,1 0.500000"]

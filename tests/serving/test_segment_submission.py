@@ -123,6 +123,8 @@ def test_many_segments_of_a_class(tmp_path):
         ([(["a"], [0], np.array([[0.5, np.nan]], np.float32))], {}, "class 1, is nan, not a finite number"),
         ([(["a", "b", "a"], [0, 0, 5], PREDICTIONS)], {}, "video 'a' comes twice"),
         ([BATCH, (["aa"], [10], PREDICTIONS[:1])], {}, "video 'aa' comes twice"),
+        ([(["a", "a", "a"], [0, 5, 0], PREDICTIONS)], {}, "video 'a' comes twice"),  # two records, one after the other
+        ([BATCH, (["bb"], [0], PREDICTIONS[:1])], {}, "video 'bb' comes twice"),
     ],
 )
 def test_what_cannot_be_written(tmp_path, batches, options, message):
@@ -171,6 +173,8 @@ def test_a_row_without_segments(tmp_path):
         ("3,a:0\nx,a:0\n", "line 2 does not begin with a class number and a comma: 'x,a:0"),
         ("Class,Segments\n\n3 a:0\n", "line 3 does not begin with a class number"),
         ("-1,a:0\n", "line 1 does not begin with a class number"),
+        ("\ufeff3,a:0\n", "line 1 does not begin with a class number and a comma: '\\ufeff3,a:0"),
+        ("", "is empty"),
         ("3,a:0\n4,b:0\n3,c:0\n", "line 3 is a second row of class 3"),
         ("3,a:0 b\n", "line 1, class 3: a segment must be <id>:<start time>. Received: 'b'"),
         ("3,a:0,b:5\n", "line 1, class 3: a segment must be <id>:<start time>. Received: 'a:0,b:5'"),
@@ -187,6 +191,8 @@ def test_what_is_no_submission(tmp_path, content, message):
 def test_a_missing_submission(tmp_path):
     with pytest.raises(tf.errors.NotFoundError):
         list(read_segment_submission(str(tmp_path / "none.csv")))
+    with pytest.raises(DataError, match="is a directory"):
+        list(read_segment_submission(str(tmp_path)))
 
 
 # The classes that count.

@@ -74,6 +74,8 @@ def test_line_ends_of_windows(average):
         (["a,0 1"], ["a,0 1", "b,0 1"], r"0\.csv has no row for video 'b', which .*1\.csv has"),
         (["a,0 1"], ["b,0 1", "a,0 1"], r"0\.csv has no row for video 'b', which .*1\.csv has"),
         (["a,0 1"], ["b,0 1", "b,0 1", "a,0 1"], r"1\.csv line 3: is the second row of video 'b'"),
+        (["a,0 1"], ["a,0 1", "a,0 1"], r"1\.csv line 3: is the second row of video 'a'"),
+        (["a,0 1", "a,0 1"], ["a,0 1", "a,0 1"], r"0\.csv line 3: is the second row of video 'a'"),
         (["a,0 1"], ["a"], r"1\.csv line 2: must be <video id>,<class> <score>"),
         (["a,0 1", "", "b,0 1"], ["a,0 1"], r"0\.csv line 3: must be <video id>,<class> <score>"),
         ([",0 1"], ["a,0 1"], r"0\.csv line 2: must be <video id>,<class> <score>"),

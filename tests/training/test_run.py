@@ -7,10 +7,12 @@ import pytest
 import tensorflow as tf
 
 from tests.training.tiny_runs import (
+    FRAMES,
     checkpoint_steps,
     checkpoint_values,
     model_config,
     read_scalars,
+    save_model,
     training_config,
     write_shards,
 )
@@ -156,6 +158,46 @@ def test_a_mistyped_optimizer_does_not_cost_the_old_run(mistake, pattern, tmp_pa
     assert "training" not in json.loads((tmp_path / "model_flags.json").read_text())
 
 
+@pytest.mark.parametrize(
+    "model, mistake, message",
+    [
+        ("NeXtVLADModel", {"groups": 3}, "groups=3 must divide expansion"),
+        ("NeXtVLADModel", {"eigenvalues": [1.0]}, "Feature 'rgb' has 4 values. Received: 1 eigenvalues."),
+        ("AttentionPoolingModel", {"attention_heads": 3}, "attention_heads=3 must divide"),
+    ],
+)
+def test_hyperparameters_that_make_no_model_do_not_cost_the_old_run(model, mistake, message, tmp_path):
+    frames = write_shards(tmp_path / "frames", FRAMES, count=2)
+    train_dir = tmp_path / "run"
+    write_model_flags(str(train_dir), model_config(), "CrossEntropyLoss")
+    with pytest.raises(ValueError, match=message):
+        train(
+            model_config(model, FRAMES, hyperparameters=mistake),
+            training_config(train_dir, frames, start_new_model=True),
+        )
+    assert json.loads((train_dir / "model_flags.json").read_text())["model"] == "LogisticModel"
+
+
+@pytest.mark.parametrize(
+    "teacher, changes, message",
+    [
+        (model_config(num_classes=4), {}, "Teacher and student must agree on num_classes. Received: teacher 4"),
+        (model_config(), {"distillation": DistillationConfig("serial", ("int",))}, "the teacher has none"),
+        (model_config("MoeModel"), {"student_init": "teacher"}, "the shapes differ"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_does_not_cost_the_old_run(teacher, changes, message, pattern, tmp_path):
+    save_model(tmp_path / "teacher", teacher.build())
+    save_model(tmp_path / "run", model_config().build(), step=7)
+    changes = {"distillation": DistillationConfig("serial"), **changes}
+    config = training_config(
+        tmp_path / "run", pattern, start_new_model=True, teacher_dir=str(tmp_path / "teacher"), **changes
+    )
+    with pytest.raises(ValueError, match=message):
+        train(model_config(), config)
+    assert checkpoint_steps(tmp_path / "run") == [7]
+
+
 def test_a_mistyped_teacher_does_not_cost_the_old_run(pattern, tmp_path):
     write_model_flags(str(tmp_path / "run"), model_config(), "CrossEntropyLoss")
     config = training_config(
@@ -177,6 +219,18 @@ def test_weights_alone_are_no_run_to_go_on_with(pattern, tmp_path):
     with pytest.raises(TrainDirError) as error:
         train(model_config(), config)
     assert str(error.value).startswith(f"{path} holds weights alone")
+
+
+def test_a_checkpoint_that_lacks_weights_is_no_run_to_go_on_with(pattern, tmp_path):
+    """Otherwise the run would go on, from where it stopped, with weights that are partly fresh."""
+    config = training_config(tmp_path, pattern)
+    write_model_flags(str(tmp_path), model_config(), config.label_loss, config.recorded())
+    position = {name: tf.Variable(0, dtype=tf.int64) for name in ("step", "phase", "epoch", "examples")}
+    other = model_config("MoeModel").build()
+    path = tf.train.Checkpoint(model=other, position=position).save(str(tmp_path / "model.ckpt"))
+    with pytest.raises(TrainDirError) as error:
+        train(model_config(), config)
+    assert str(error.value).startswith(f"{path} lacks weights or optimizer state that this run has")
 
 
 def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):

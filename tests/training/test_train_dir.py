@@ -188,6 +188,15 @@ def test_a_run_from_before_a_hyperparameter_existed_has_its_default(tmp_path):
         prepare_train_dir(model_config("MoeModel", hyperparameters={"moe_l2": 0.5}), training_config(tmp_path))
 
 
+def test_long_values_are_cut_short(tmp_path):
+    """The eigenvalues of YouTube-8M are 1024 numbers."""
+    budget = {"model": "NeXtVLADModel", "schema": FRAMES}
+    make_train_dir(tmp_path, model=model_config(**budget, hyperparameters={"eigenvalues": [0.123456] * 1024}))
+    with pytest.raises(TrainDirError, match=r"a run with eigenvalues=\[0\.123456, .*\.\.\.; this run has eig") as error:
+        prepare_train_dir(model_config(**budget), training_config(tmp_path))
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
+
+
 def test_a_run_from_before_weights_could_be_averaged_goes_on_without(tmp_path):
     make_train_dir(tmp_path)
     path = tmp_path / "model_flags.json"

@@ -1,4 +1,5 @@
 import json
+import math
 
 import pytest
 
@@ -37,9 +38,16 @@ def test_what_the_original_has_not_is_off():
         ("base_learning_rate", 0.0, "positive"),
         ("learning_rate_decay", -0.5, "positive"),
         ("learning_rate_decay_examples", 0, "positive"),
+        ("base_learning_rate", math.nan, "positive"),
+        ("learning_rate_decay_examples", math.nan, "positive"),
+        ("mixup_alpha", math.nan, "not be negative"),
+        ("weight_decay", math.nan, "not be negative"),
+        ("ema_decay", math.nan, "in [0, 1)"),
+        ("clip_gradient_norm", math.nan, "must be a number"),
         ("finetune_epochs", -1, "not be negative"),
         ("regularization_penalty", -1.0, "not be negative"),
         ("seed", -1, "not be negative"),
+        ("seed", 2**32, "below 2**32"),
         ("gradient_accumulation_steps", 0, "at least 1"),
         ("warmup_steps", -1, "not be negative"),
         ("weight_decay", -0.1, "not be negative"),

@@ -151,6 +151,9 @@ def _run_ensemble(values):
         _logger.info("Member of weight %.4g: %s", weight, path)
     for files in filter(None, (eval_files, input_files)):
         check_first_record(files, ensemble.schema)
+    num_classes = ensemble.schema.num_classes
+    if input_files and values.top_k > num_classes:  # before an evaluation, which takes long
+        raise ValueError(f"--top_k={values.top_k} exceeds the number of classes, {num_classes}; lower it")
     if values.output_dir:
         export_saved_model(ensemble, values.output_dir, values.top_k)
         _logger.info("SavedModel written to %s", values.output_dir)

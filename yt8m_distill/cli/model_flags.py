@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import tokenize
+
 from absl import flags
 
 from yt8m_distill.cli.common_flags import comma_list, integer_list
@@ -215,6 +218,10 @@ def model_config_from(values):
         frame_jitter=values.frame_jitter,
         hyperparameters=hyperparameters,
     )
+    if config.hyperparameters["video_level_classifier_model"] != "MoeModel":
+        for name in hyperparameters:
+            if name.startswith("moe_"):
+                raise ValueError(f"--{name} needs --video_level_classifier_model=MoeModel with {config.model}.")
     if config.frame_level and not values.frame_features:
         raise ValueError(f"{config.model} reads frames: add --frame_features.")
     if values.frame_features and not config.frame_level:
@@ -229,8 +236,14 @@ def _read_eigenvalues(path):
     import tensorflow as tf
 
     with tf.io.gfile.GFile(path, "rb") as file:
-        try:
-            values = np.load(file, allow_pickle=False) if path.endswith(".npy") else np.loadtxt(file)
-        except ValueError as error:
-            raise ValueError(f"--eigenvalues_file={path}: holds no list of numbers ({error}).") from error
-    return np.ravel(values).astype(float).tolist()
+        content = file.read()
+    try:
+        if not path.endswith(".npy"):
+            return [float(word) for word in content.split()]
+        values = np.lib.format.read_array(io.BytesIO(content), allow_pickle=False)
+        if values.dtype.kind not in "fiu":
+            raise ValueError(f"its values are {values.dtype}")
+    # A damaged header may be no Python, or name a size beyond all memory.
+    except (ValueError, tokenize.TokenError, MemoryError) as error:
+        raise ValueError(f"--eigenvalues_file={path}: holds no list of numbers ({error}).") from error
+    return np.ravel(values).tolist()

@@ -72,12 +72,15 @@ def check_rated_segments(files: list[str], schema: RecordSchema) -> None:
 def estimate_num_records(files: list[str], sample_size: int = 32, segments: bool = False) -> int:
     """Rough number of records in `files`: their bytes over the mean size of the first records.
 
-    With `segments`, rough number of rated segments, from how many those records hold.
+    With `segments`, rough number of rated segments, from how many those records hold; from the first thousand if they
+    hold none.
     """
     total_bytes = sum(tf.io.gfile.stat(path).length for path in files)
     sample = list(itertools.islice(_all_records(files), sample_size))
     sample_bytes = sum(len(record) + _LENGTH_AND_CRC_BYTES + _PAYLOAD_CRC_BYTES for record in sample)
     count = sum(map(_num_rated_segments, sample)) if segments else len(sample)
+    if segments and not count and sample_size < _RECORDS_SEARCHED_FOR_SEGMENTS:
+        return estimate_num_records(files, _RECORDS_SEARCHED_FOR_SEGMENTS, segments)
     return max(1, round(total_bytes * count / sample_bytes)) if sample else 0
 
 

@@ -43,7 +43,7 @@ def parse_video_level(serialized, schema: RecordSchema, source=None) -> dict:
         for name, size in zip(schema.feature_names, schema.feature_sizes)
     }
     features["labels"] = tf.io.VarLenFeature(tf.int64)
-    parsed = tf.io.parse_example(serialized, {**ID_FEATURES, **features})
+    parsed = tf.io.parse_example(serialized, {**ID_FEATURES, **features}, example_names=source)
     ids = video_ids_of(parsed, source)
     return {
         "video_ids": ids,
@@ -135,7 +135,7 @@ def open_frame_level(serialized, schema: RecordSchema, context_features: dict, s
     """
     feature_lists = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in schema.feature_names}
     context, entries, num_entries = tf.io.parse_sequence_example(
-        serialized, {**ID_FEATURES, **context_features}, feature_lists
+        serialized, {**ID_FEATURES, **context_features}, feature_lists, example_names=source
     )
     ids = video_ids_of(context, source)
     counts, readers = [], []

@@ -50,7 +50,7 @@ def parse_rated_segments(serialized, schema: RecordSchema, source=None) -> dict:
 
     Raises:
       tf.errors.InvalidArgumentError: at run time, for records that `parse_frame_level` rejects, lists of different
-        length, a class outside [0, num_classes) or a negative start time.
+        length, a class outside [0, num_classes), a negative start time, or a score that is NaN or infinite.
     """
     records = open_frame_level(serialized, schema, _SEGMENT_FEATURES, source)
     pairs = _rated_pairs(records.context, records.video_ids, source, schema.num_classes)
@@ -83,11 +83,11 @@ def parse_segment_ratings(serialized, source=None) -> dict:
       int64 [P] and `scores` float32 [P].
 
     Raises:
-      tf.errors.InvalidArgumentError: at run time, for a record without an id, lists of different length, or a negative
-        class or start time.
+      tf.errors.InvalidArgumentError: at run time, for a record without an id, lists of different length, a negative
+        class or start time, or a score that is NaN or infinite.
     """
     # The context of a SequenceExample and an Example share their place in the wire format.
-    context = tf.io.parse_example(serialized, {**ID_FEATURES, **_SEGMENT_FEATURES})
+    context = tf.io.parse_example(serialized, {**ID_FEATURES, **_SEGMENT_FEATURES}, example_names=source)
     ids = video_ids_of(context, source)
     pairs = _rated_pairs(context, ids, source)
     return {
@@ -130,6 +130,8 @@ def _rated_pairs(context, ids, source, num_classes=None):
     checks.append(require_values(is_class, classes.indices[:, 0], problem, ids, source))
     problem = f"a value of {SEGMENT_START_TIMES} is negative"
     checks.append(require_values(start_times.values >= 0, start_times.indices[:, 0], problem, ids, source))
+    problem = f"a value of {SEGMENT_SCORES} is not a finite number"
+    checks.append(require_values(tf.math.is_finite(scores.values), scores.indices[:, 0], problem, ids, source))
     with tf.control_dependencies(checks):  # before operations that would fail on such values in words of their own
         values = classes.indices[:, 0], start_times.values, classes.values, scores.values
         return _RatedPairs(*map(tf.identity, values))

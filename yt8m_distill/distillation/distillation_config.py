@@ -56,7 +56,7 @@ class DistillationConfig:
                 f"distillation_losses must list losses once each. Received: {','.join(self.losses)!r}."
             )
         for loss in LOSSES:
-            if self.weight(loss) < 0:
+            if not self.weight(loss) >= 0:  # NaN is not, either
                 raise ValueError(f"{loss}_weight must not be negative. Received: {self.weight(loss)}.")
         if self.share_classifier and self.scheme != "parallel":
             raise ValueError("share_classifier needs distillation='parallel': a serial teacher is frozen.")

@@ -7,6 +7,7 @@ import tensorflow as tf
 from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
 from yt8m_distill.distillation.distillation_config import DistillationConfig
 from yt8m_distill.distillation.losses import PREDICTION_KL, representation_loss
+from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.label_losses import cross_entropy_loss
 from yt8m_distill.models.training_step import (
@@ -27,6 +28,7 @@ class Distiller(keras.Model):
 
     Serial: the teacher is frozen. Parallel: each batch updates the teacher by its own label loss and the student by the
     distillation losses, with an optimizer each. Distillation losses never reach the teacher, as in the authors' code.
+    What the student learns is then the teacher's output in training: a teacher with dropout teaches with its noise.
 
     Source: "Efficient Video Classification Using Fewer Frames" (CVPR 2019), section 4; the authors' train.py.
 
@@ -138,15 +140,21 @@ class Distiller(keras.Model):
 
     def _student_gradients(self, examples, teacher_outputs, num_examples):
         targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
+        trains_classifier = self.distillation_config.trains_classifier  # otherwise it is the teacher's, statistics too
         with tf.GradientTape() as tape:
-            outputs = self.student.encode_and_classify(examples.inputs, training=True, mix=examples.mix)
+            outputs = self.student.encode_and_classify(
+                examples.inputs, training=True, mix=examples.mix, trains_classifier=trains_classifier
+            )
             parts = self._matching_losses(targets, outputs, examples.targets, examples.target_weights, num_examples)
             distillation_loss = tf.add_n(
                 [self.distillation_config.weight(name) * part for name, part in parts.items()]
             )
             penalty = self.regularization_penalty * regularization_loss(self.student, self.preparation.num_slices)
             loss = scaled(self.optimizer, distillation_loss + penalty)
-        metrics = batch_metrics(self.optimizer.iterations, examples.labels, outputs["predictions"], num_examples)
+        step = self.optimizer.iterations
+        metrics = batch_metrics(
+            step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
+        )
         part_logs = {f"{name}_loss": part for name, part in parts.items()}
         logs = {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **metrics}
         return tape.gradient(loss, self.student_variables()), logs
@@ -230,12 +238,16 @@ class Distiller(keras.Model):
 def warm_start(student: VideoClassifier, teacher: VideoClassifier) -> None:
     """Copies the teacher's weights to a student of the same architecture (`--student_init=teacher`).
 
-    The number of blocks and the frame budget may differ: no weight depends on them.
+    The number of blocks and the frame budget may differ: no weight depends on them. The moving averages of batch
+    normalisation start anew from the teacher's, because a few frames have other statistics than all of them.
 
     Raises:
       ValueError: the weights differ in number or shape.
     """
     _copy_weights(teacher, student, "A student that starts from its teacher")
+    for layer in student.submodules:
+        if isinstance(layer, BatchNormalization):
+            layer.num_updates.assign(0.0)
 
 
 def _copy_weights(source, target, subject):

@@ -17,6 +17,7 @@ class TrainingExamples:
     Attributes:
       inputs: of the model, not mixed yet.
       labels: bool [B, C], as the records have them; what the metrics of the training log are computed from.
+      label_weights: float32 [B, C] or None, as the records have them.
       targets: what to learn, [B, C]: the labels, or float32 where they are mixed or smoothed.
       target_weights: float32 [B, C] or None.
       mix: how to mix the inputs, or None.
@@ -24,6 +25,7 @@ class TrainingExamples:
 
     inputs: dict
     labels: tf.Tensor
+    label_weights: tf.Tensor | None
     targets: tf.Tensor
     target_weights: tf.Tensor | None
     mix: Mix | None
@@ -55,14 +57,14 @@ class BatchPreparation:
             yield self._prepare(*keras.utils.unpack_x_y_sample_weight(part), step, number)
 
     def _prepare(self, inputs, labels, label_weights, step, number):
-        targets, mix = labels, None
+        targets, target_weights, mix = labels, label_weights, None
         if self.mixup is not None:
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
             mix = self.mixup.draw(tf.shape(labels)[0], step, replica * self.num_slices + number)
-            targets, label_weights = mix.labels(labels, label_weights)
+            targets, target_weights = mix.labels(labels, label_weights)
         if self.label_smoothing:
             targets = tf.cast(targets, tf.float32) * (1 - self.label_smoothing) + self.label_smoothing / 2
-        return TrainingExamples(inputs, labels, targets, label_weights, mix)
+        return TrainingExamples(inputs, labels, label_weights, targets, target_weights, mix)
 
 
 def _slice_of(data, number, num_slices):

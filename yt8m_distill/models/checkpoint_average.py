@@ -17,8 +17,8 @@ def average_checkpoints(train_dir: str, output_dir: str, last: int) -> list[int]
     """Averages the weights of the last checkpoints of one run, and writes them as a train_dir, whole or not at all.
 
     Weights along one run wander around a minimum; their mean is nearer to it, at the cost of a single model in use. All
-    floating-point weights are averaged in float64, batch-norm statistics included; others (counters) are those of the
-    last checkpoint.
+    floating-point weights are averaged in float64, batch-norm statistics included; others are those of the last
+    checkpoint.
 
     The new directory is good for evaluation, inference, export, as a teacher and as a member of an ensemble, but holds
     no training state: no run can go on in it. Its `model_flags.json` is the run's, with the steps averaged under

@@ -82,19 +82,26 @@ def restore_weights(model: VideoClassifier, path: str) -> None:
       path: prefix of a checkpoint that was saved from `tf.train.Checkpoint(model=model, ...)`.
 
     Raises:
-      ValueError: the checkpoint lacks a weight, holds it in another shape, or holds more than this model has.
+      ValueError: the checkpoint is damaged, lacks a weight, holds it in another shape, or holds more than this model
+        has.
     """
-    subject = f"{path}: does not hold the weights of this {model.name}"
-    for part in ("encoder", "classifier"):
-        num_stored, num_own = _num_stored_weights(path, part), len(getattr(model, part).weights)
-        if num_stored > num_own:  # restoring would ignore the others, such as a third LSTM layer
-            raise ValueError(f"{subject}: it holds {num_stored} weights of the {part}; this one has {num_own}.")
     try:
+        _check_holds_no_more(model, path)
         status = tf.train.Checkpoint(model=model).restore(path)
         status.assert_existing_objects_matched().expect_partial()
-    except (AssertionError, ValueError) as error:
+    # A truncated file is an IndexError, one without its head or a missing part an OpError.
+    except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
         # TensorFlow's message goes on with the values of weights.
-        raise ValueError(f"{subject}: {str(error).split('. ')[0]}.") from error
+        reason = str(error).split(". ")[0].rstrip(".")
+        raise ValueError(f"{path}: does not hold the weights of this {model.name}: {reason}.") from error
+
+
+def _check_holds_no_more(model, path):
+    """ValueError for weights that restoring would ignore, such as those of a third LSTM layer."""
+    for part in ("encoder", "classifier"):
+        num_stored, num_own = _num_stored_weights(path, part), len(getattr(model, part).weights)
+        if num_stored > num_own:
+            raise ValueError(f"it holds {num_stored} weights of the {part}; this one has {num_own}.")
 
 
 def _num_stored_weights(path, part):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Sequence
 
 import tensorflow as tf
 
+from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.checkpoints import load_model
 from yt8m_distill.models.prediction_function import prediction_function
@@ -22,8 +24,9 @@ class Ensemble:
     Works where a single model does: `evaluate`, `predict_batches`, `export_saved_model`. The members may be different
     models of different sizes with different frame budgets.
 
-    Members that all have the same frame budget have the pipeline pick their frames, so that no other frame is decoded.
-    Otherwise the pipeline gives whole videos, from which each member picks its own frames on the device.
+    Members that all have the same frame budget (jittered in training or not) have the pipeline pick their frames, so
+    that no other frame is decoded. Otherwise the pipeline gives whole videos, from which each member picks its own
+    frames on the device.
 
     The mean is taken in float64, so that members that agree give exactly what each of them gives.
 
@@ -57,9 +60,9 @@ class Ensemble:
         self.schema: RecordSchema = members[0].schema
         for member, name in zip(members[1:], names[1:]):
             _check_same_records(member.schema, name, self.schema, names[0])
-        share_budget = all(member.sampler == members[0].sampler for member in members)
-        self.sampler = members[0].sampler if share_budget else None
-        if not share_budget:
+        budgets = {_budget_in_use(member.sampler) for member in members}
+        self.sampler: FrameSampler | None = next(iter(budgets)) if len(budgets) == 1 else None
+        if len(budgets) > 1:
             for member, name in zip(members, names):
                 _check_picks_from_whole_videos(member.sampler, name)
 
@@ -109,7 +112,7 @@ def normalized_weights(weights: Sequence[float] | None, count: int) -> list[floa
     """Scales `count` positive weights to add up to 1; None gives equal ones.
 
     Raises:
-      ValueError: another number of weights, or one that is not positive and finite.
+      ValueError: another number of weights, one that is not positive and finite, or weights too far apart for a float.
     """
     weights = [1.0] * count if weights is None else list(weights)
     if len(weights) != count:
@@ -117,8 +120,11 @@ def normalized_weights(weights: Sequence[float] | None, count: int) -> list[floa
     for weight in weights:
         if not (math.isfinite(weight) and weight > 0):
             raise ValueError(f"weights must be positive numbers. Received: {weight}.")
-    total = math.fsum(weights)
-    return [weight / total for weight in weights]
+    total = sum(weights)  # infinite if they are too large
+    shares = [weight / total for weight in weights]
+    if not all(shares):
+        raise ValueError(f"weights are too large, or too far apart. Received: {', '.join(map(str, weights))}.")
+    return shares
 
 
 def _check_same_records(schema, name, first_schema, first_name):
@@ -131,6 +137,11 @@ def _check_same_records(schema, name, first_schema, first_name):
                 f"The members of an ensemble must agree on {field}: {first_name} has {wanted!r}, "
                 f"{name} has {received!r}. Leave one of them out."
             )
+
+
+def _budget_in_use(sampler):
+    """A frame budget without what it does in training only."""
+    return sampler and dataclasses.replace(sampler, jitter=False)
 
 
 def _check_picks_from_whole_videos(sampler, name):

@@ -70,6 +70,10 @@ def _is_number(value):
     return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple))
+
+
 def _rate(name, value):
     if not _is_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be in [0, 1). Received: {value!r}.")
@@ -86,8 +90,9 @@ def _positive(name, value):
 
 
 def _eigenvalues(name, value):
-    if not isinstance(value, (list, tuple)) or not all(_is_number(v) and 0 <= v < float("inf") for v in value):
-        raise ValueError(f"{name} must list numbers, at least 0. Received: {value!r}.")
+    wrong = [v for v in value if not (_is_number(v) and 0 <= v < float("inf"))] if _is_list(value) else [value]
+    if wrong:
+        raise ValueError(f"{name} must list numbers, at least 0. Received: {wrong[0]!r}.")
 
 
 _CHECKS = {

@@ -38,7 +38,8 @@ class Mix:
     def frames(self, frames, num_frames):
         """Mixes frames [B, T, D], 0 past their num_frames [B]: the longer video goes on alone, at its share.
 
-        How to mix videos of different length is our choice.
+        How to mix videos of different length is our choice. In a distillation the teacher mixes frame t of both videos
+        and the student slot i of both: in videos of different length these are different moments.
         """
         return self(frames), tf.maximum(num_frames, tf.gather(num_frames, self.partners))
 

@@ -53,6 +53,8 @@ class ModelConfig:
                 f"{self.model} has no hyperparameter {unknown[0]!r}. It has: {', '.join(sorted(known))}."
             )
         hyperparameters = {**known, **self.hyperparameters}
+        # As model_flags.json gives them back.
+        hyperparameters = {name: list(v) if isinstance(v, tuple) else v for name, v in hyperparameters.items()}
         check_hyperparameters(hyperparameters)
         object.__setattr__(self, "hyperparameters", hyperparameters)
         check_whole_number("num_classes", self.num_classes)
@@ -107,13 +109,27 @@ class ModelConfig:
             return 1
         return self.sampler.num_slots if self.sampler else self.max_frames
 
+    def check_layers(self) -> None:
+        """Makes the layers of frames, but no weights, to raise what `build` would: hyperparameters and features that
+        do not go together.
+        """
+        ZOO[self.model].build_encoder(self)
+        if self.frame_level:
+            ZOO[self.model].build_frame_input(self)
+
     def build(self, classifier=None) -> VideoClassifier:
         """Builds the model with fresh weights.
 
         Args:
           classifier: layer to use for the classifier, for models that share one.
+
+        Raises:
+          ValueError: hyperparameters and features do not go together, or `classifier` is another one than the
+            hyperparameters describe, so that the model could not be rebuilt from its configuration.
         """
         spec = ZOO[self.model]
+        if classifier is not None:
+            _check_same_classifier(classifier, build_classifier(self))
         model = VideoClassifier(
             encoder=spec.build_encoder(self),
             classifier=classifier or build_classifier(self),
@@ -174,3 +190,18 @@ def create_model(model: str, feature_names, feature_sizes, **config_and_hyperpar
     return ModelConfig(
         model, tuple(feature_names), tuple(feature_sizes), **config, hyperparameters=hyperparameters
     ).build()
+
+
+def _check_same_classifier(shared, own):
+    described, wanted = _description(shared), _description(own)
+    if described != wanted:
+        raise ValueError(
+            "Models that share a classifier must describe it alike. Received: "
+            f"{described} for a model whose hyperparameters describe {wanted}. Give both models the same."
+        )
+
+
+def _description(classifier):
+    config = classifier.get_config()
+    values = [f"{name}={value!r}" for name, value in config.items() if name not in ("name", "trainable", "dtype")]
+    return f"{type(classifier).__name__}({', '.join(values)})"

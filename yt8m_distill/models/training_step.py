@@ -95,7 +95,7 @@ def scaled(optimizer, loss):
     return optimizer.get_scaled_loss(loss) if hasattr(optimizer, "get_scaled_loss") else loss
 
 
-def batch_metrics(step, labels, predictions, num_examples):
+def batch_metrics(step, labels, predictions, num_examples, label_weights=None):
     """This replica's share of Hit@1, PERR and GAP of the training batch; zeros at steps that are not logged.
 
     GAP pools the batch of each replica on its own and averages over replicas.
@@ -105,13 +105,15 @@ def batch_metrics(step, labels, predictions, num_examples):
       labels: bool [B, C].
       predictions: float32 [B, C].
       num_examples: examples over all replicas, float32 scalar.
+      label_weights: float32 [B, C], or None. Predictions of unrated classes (weight 0) are 0, as in evaluation.
 
     Returns:
       Dict of float32 scalars that add up over replicas.
     """
 
     def compute():
-        return _batch_metrics(tf.cast(labels, tf.float32), predictions, num_examples)
+        rated = predictions if label_weights is None else predictions * label_weights
+        return _batch_metrics(tf.cast(labels, tf.float32), rated, num_examples)
 
     def skip():
         return {"hit_at_one": tf.constant(0.0), "perr": tf.constant(0.0), "gap": tf.constant(0.0)}

@@ -86,13 +86,16 @@ class VideoClassifier(keras.Model):
         """Graph function from inputs to predictions, float32 [B, num_classes]; traced once for all evaluations."""
         return prediction_function(lambda inputs: self(inputs, training=False)["predictions"])
 
-    def encode_and_classify(self, inputs, training=None, mix: Mix | None = None) -> dict:
+    def encode_and_classify(
+        self, inputs, training=None, mix: Mix | None = None, trains_classifier: bool = True
+    ) -> dict:
         """As calling the model, plus what intermediate distillation matches.
 
         Args:
           inputs: as of calling the model.
           training: whether to drop out and to update statistics.
           mix: mixup of the batch, at its level; the encoding returned is the mixed one.
+          trains_classifier: in training, False runs the classifier as in evaluation: its statistics are not updated.
 
         Returns:
           Also `frame_states` and `block_states` where the encoder has them, `frame_indices` int64 [B, T], the place in
@@ -112,6 +115,7 @@ class VideoClassifier(keras.Model):
         encoding = tf.cast(outputs["encoding"], tf.float32)
         if mix is not None and not mixes_frames:
             encoding = mix(encoding)
+        training = training and trains_classifier
         classified = self.classifier(self.dropout(encoding, training=training), training=training)
         if not isinstance(classified, dict):
             classified = {"predictions": classified}
@@ -158,8 +162,8 @@ class VideoClassifier(keras.Model):
         """One update on (inputs, labels bool [B, C]) or (inputs, labels, label_weights float32 [B, C]).
 
         Returns:
-          Dict of scalars that add up over replicas: `loss` (mean label loss), `reg_loss`, and at every tenth step the
-          batch's `hit_at_one`, `perr` and `gap`.
+          Dict of scalars that add up over replicas: `loss` (mean label loss, with what the classifier adds to it),
+          `reg_loss`, and at every tenth step the batch's `hit_at_one`, `perr` and `gap`.
         """
         step, variables = self.optimizer.iterations, self.trainable_variables
         num_examples = global_num_examples(data[1])
@@ -171,7 +175,9 @@ class VideoClassifier(keras.Model):
                 label_loss = tf.reduce_sum(losses) / num_examples
                 penalty = self.regularization_penalty * regularization_loss(self, self.preparation.num_slices)
                 loss = scaled(self.optimizer, label_loss + penalty)
-            metrics = batch_metrics(step, examples.labels, outputs["predictions"], num_examples)
+            metrics = batch_metrics(
+                step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
+            )
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 
         gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))

@@ -66,7 +66,7 @@ def json_lines_to_submission(paths: Sequence[str], output_path: str | os.PathLik
         The number of videos written.
 
     Raises:
-        ValueError: a line that holds something else; names the file and the line.
+        ValueError: a line that holds something else (names the file and the line), or files without any prediction.
         OSError: `output_path` cannot be written.
     """
     num_videos = 0
@@ -76,9 +76,11 @@ def json_lines_to_submission(paths: Sequence[str], output_path: str | os.PathLik
             for number, line in _lines(path):
                 try:
                     csv_file.write(_row_of(line, num_videos))
-                except (ValueError, TypeError) as error:
+                except (ValueError, TypeError, OverflowError, RecursionError) as error:
                     raise ValueError(f"{path} line {number}: {error}") from error
                 num_videos += 1
+        if not num_videos:
+            raise ValueError(f"The {len(paths)} file(s), {paths[0]} and so on, hold no prediction.")
     return num_videos
 
 
@@ -117,6 +119,8 @@ def _row_of(line, index):
     for number in classes:
         if not isinstance(number, int) or isinstance(number, bool) or number < 0:
             raise ValueError(f"class_indexes must be whole numbers, at least 0. Received: {number!r}.")
+    if len(set(classes)) < len(classes):
+        raise ValueError(f"class_indexes must list classes once each. Received: {str(classes)[:80]}.")
     for score in scores:
         if not isinstance(score, (int, float)) or isinstance(score, bool) or not math.isfinite(score):
             raise ValueError(f"predictions must be finite numbers. Received: {score!r}.")

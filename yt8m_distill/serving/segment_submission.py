@@ -10,10 +10,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from yt8m_distill.data import DataError
 from yt8m_distill.data.atomic_file import open_atomic
+from yt8m_distill.data.text_file import numbered_lines
 from yt8m_distill.serving.submission import check_predictions, decode_id, top_k_classes
 
 _HEADER = "Class,Segments\n"
@@ -55,8 +55,8 @@ def write_segment_submission(
 
     Raises:
         ValueError: `top_k` or `max_segments` below 1; ids and predictions of a batch do not fit together; an id is
-            empty, not UTF-8, comes again after another video, or holds a comma, a double quote or white space; a
-            prediction is NaN or infinite.
+            empty, not UTF-8, comes again after another video or with a start time that it had already, or holds a
+            comma, a double quote or white space; a prediction is NaN or infinite.
         TypeError: an id is neither bytes nor str.
         OSError: `path` cannot be written.
     """
@@ -70,7 +70,7 @@ def write_segment_submission(
         for video_ids, start_times, predictions in batches:
             predictions = np.asarray(predictions, dtype=np.float32)
             check_predictions(list(video_ids), predictions, top_k=1)
-            numbers = videos.numbers(video_ids)
+            numbers = videos.numbers(video_ids, start_times)
             chosen = _best_classes(predictions, top_k, classes)
             for class_index, entries in _entries_by_class(chosen, predictions, numbers, start_times):
                 if class_index not in best_of_class:
@@ -92,23 +92,26 @@ def read_segment_submission(path: str) -> Iterator[tuple[int, list[str]]]:
         Pairs of a class and its segments `<id>:<start>`, best first.
 
     Raises:
-        DataError: a row that is not of the format, a class that has two rows, or a segment twice in one.
+        DataError: a file without a line, a row that is not of the format, a class that has two rows, or a segment
+            twice in one.
         tf.errors.OpError: the file cannot be read.
     """
     seen = set()
-    with tf.io.gfile.GFile(path) as csv_file:
-        for number, line in enumerate(csv_file, start=1):
-            name, comma, segments = line.strip().partition(",")
-            if not name and not comma:
-                continue
-            if number == 1 and comma and not _is_integer(name):
-                continue  # the header
-            if not comma or not name.isdecimal():
-                raise DataError(f"{path}: line {number} does not begin with a class number and a comma: {line[:80]!r}.")
-            if int(name) in seen:
-                raise DataError(f"{path}: line {number} is a second row of class {name}. A class has one row.")
-            seen.add(int(name))
-            yield int(name), _check_segments(segments.split(), f"{path}: line {number}, class {name}")
+    number = 0
+    for number, line in numbered_lines(path):
+        name, comma, segments = line.strip().partition(",")
+        if not name and not comma:
+            continue
+        if number == 1 and comma and not _is_integer(name) and ":" not in segments:
+            continue  # the header
+        if not comma or not name.isdecimal():
+            raise DataError(f"{path}: line {number} does not begin with a class number and a comma: {line[:80]!r}.")
+        if int(name) in seen:
+            raise DataError(f"{path}: line {number} is a second row of class {name}. A class has one row.")
+        seen.add(int(name))
+        yield int(name), _check_segments(segments.split(), f"{path}: line {number}, class {name}")
+    if not number:
+        raise DataError(f"{path}: is empty.")
 
 
 def read_segment_classes(path: str, num_classes: int) -> np.ndarray:
@@ -124,15 +127,14 @@ def read_segment_classes(path: str, num_classes: int) -> np.ndarray:
         tf.errors.OpError: the file cannot be read.
     """
     classes = set()
-    with tf.io.gfile.GFile(path) as file:
-        for number, line in enumerate(file, start=1):
-            text = line.strip()
-            if text.isdecimal() and int(text) < num_classes:
-                classes.add(int(text))
-            elif text and (number > 1 or _is_integer(text)):
-                raise DataError(
-                    f"{path}: line {number} is not a class from 0 to {num_classes - 1}. Received: {text[:80]!r}."
-                )
+    for number, line in numbered_lines(path):
+        text = line.strip()
+        if text.isdecimal() and int(text) < num_classes:
+            classes.add(int(text))
+        elif text and (number > 1 or _is_integer(text)):
+            raise DataError(
+                f"{path}: line {number} is not a class from 0 to {num_classes - 1}. Received: {text[:80]!r}."
+            )
     if not classes:
         raise DataError(f"{path}: holds no class index.")
     return np.array(sorted(classes))
@@ -148,8 +150,9 @@ class _VideoNumbers:
     def __init__(self):
         self.ids = []
         self._seen = set()
+        self._starts = set()  # of the video that came last
 
-    def numbers(self, video_ids):
+    def numbers(self, video_ids, start_times):
         """The number of each segment's video, uint32 [B]."""
         numbers = np.empty(len(video_ids), np.uint32)
         previous = None
@@ -157,6 +160,9 @@ class _VideoNumbers:
             if row == 0 or video_id != previous:
                 self._enter(decode_id(video_id, len(self.ids)))
                 previous = video_id
+            if start_times[row] in self._starts:
+                raise _comes_twice(self.ids[-1])
+            self._starts.add(start_times[row])
             numbers[row] = len(self.ids) - 1
         return numbers
 
@@ -164,9 +170,7 @@ class _VideoNumbers:
         if self.ids and self.ids[-1] == name:
             return  # goes on from the batch before
         if name in self._seen:
-            raise ValueError(
-                f"video {name!r} comes twice in the input, and a segment can be listed only once; remove one of them"
-            )
+            raise _comes_twice(name)
         if re.search(r"\s", name):
             raise ValueError(
                 f"video id {name!r} holds white space, which separates the segments of the CSV format; correct the "
@@ -174,6 +178,13 @@ class _VideoNumbers:
             )
         self.ids.append(name)
         self._seen.add(name)
+        self._starts.clear()
+
+
+def _comes_twice(name):
+    return ValueError(
+        f"video {name!r} comes twice in the input, and a segment can be listed only once; remove one of them"
+    )
 
 
 class _BestSegments:

@@ -25,7 +25,7 @@ def average_submissions(
     `top_k` best classes (or as many as its files list), in the format of `write_submission`, ties to the lower class.
 
     Files whose videos come in the same order are read side by side, a row at a time. Where the order differs, rows that
-    come earlier than in the first file wait in memory for their turn.
+    come earlier than in the first file wait in memory for their turn. The ids of all files are kept, to find one twice.
 
     Args:
       paths: CSVs of the same videos, local or remote.
@@ -37,7 +37,8 @@ def average_submissions(
       The number of videos written.
 
     Raises:
-      ValueError: a file that is no submission CSV (names the line), files of different videos (names one), bad weights.
+      ValueError: a file that is no submission CSV, or has two rows of a video (names the line), files of different
+        videos (names one), bad weights.
     """
     if not paths:
         raise ValueError("There is no submission file to average.")
@@ -68,6 +69,7 @@ class _Submission:
         self.path = path
         self._file = tf.io.gfile.GFile(path)
         self._number = 0  # of the line read last, from 1
+        self._seen: set[str] = set()  # videos
         self._waiting: dict[str, str] = {}  # rows read before their turn, as text
 
     def __enter__(self):
@@ -88,7 +90,6 @@ class _Submission:
             for other_id, text in self._rows():
                 if other_id == video_id:
                     break
-                self._check(other_id not in self._waiting, f"is the second row of video {other_id!r}")
                 self._waiting[other_id] = text
             else:
                 raise ValueError(f"{self.path} has no row for video {video_id!r}, which {first_path} has.")
@@ -103,6 +104,8 @@ class _Submission:
         while line := self._next_line():
             video_id, comma, text = line.rstrip("\r\n").partition(",")
             self._check(video_id and comma, "must be <video id>,<class> <score> <class> <score> ...")
+            self._check(video_id not in self._seen, f"is the second row of video {video_id!r}")
+            self._seen.add(video_id)
             yield video_id, text
 
     def _next_line(self):

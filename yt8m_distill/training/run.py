@@ -61,10 +61,15 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         if config.segment_labels:
             check_rated_segments(given, model_config.schema)
         check_first_record(given, model_config.schema)
-    # A mistyped --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
+    # A mistyped --groups, --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
+    model_config.check_layers()
     create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
     if config.teacher_dir:
         checkpoint_path(config.teacher_dir, config.teacher_checkpoint)
+    if config.start_new_model and config.distillation is not None and is_chief(strategy):
+        # Nor must a teacher that does not fit, which only building both tells.
+        with _precision(config.mixed_precision):
+            build_trainer(*build_models(model_config, config), config, global_batch_size=1, num_steps=1)
     if is_chief(strategy):
         prepare_train_dir(model_config, config)
     keras.utils.set_random_seed(config.seed)
@@ -165,7 +170,13 @@ class _Run:
                 self.trainer = self._build_trainer()
         self._make_checkpoint()
         if path is not None:
-            self._checkpoint.restore(path).expect_partial()
+            try:
+                self._checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+            except AssertionError as error:
+                raise TrainDirError(
+                    f"{path} lacks weights or optimizer state that this run has: another version of this package, or "
+                    "a run with other flags, wrote it. Give another --train_dir, or --start_new_model to delete it."
+                ) from error
             self._saved_step = self.position.step
             _logger.info("Going on from %s: step %d.", path, self.position.step)
 

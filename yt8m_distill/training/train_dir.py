@@ -13,7 +13,7 @@ from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
 from yt8m_distill.training.training_config import TrainingConfig
 
 _FIXED_TOP_LEVEL = ("model", "feature_names", "feature_sizes", *BUDGET_AND_SIZES, "label_loss")
-# Dropout has no weights, so it may change; every other hyperparameter makes another network.
+# Dropout has no weights, so it may change; a change of any other hyperparameter is taken for another network.
 _FREE_HYPERPARAMETERS = {"dropout_rate", "drop_rate", "attention_dropout"}
 _FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
@@ -88,9 +88,15 @@ def _check_same_run(recorded, model_config, config):
     for name, was, wanted in differences:
         if was != wanted:
             raise TrainDirError(
-                f"{config.train_dir} holds a run with {name}={was!r}; this run has {name}={wanted!r}, which cannot "
-                "change when training goes on. Give another --train_dir, or --start_new_model to delete the old run."
+                f"{config.train_dir} holds a run with {name}={_brief(was)}; this run has {name}={_brief(wanted)}, "
+                "which cannot change when training goes on. Give another --train_dir, or --start_new_model to delete "
+                "the old run."
             )
+
+
+def _brief(value):
+    text = repr(value)
+    return text if len(text) < 200 else f"{text[:100]}..."  # a thousand eigenvalues
 
 
 class CheckpointKeeper:

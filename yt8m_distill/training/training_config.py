@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 
 from yt8m_distill.distillation import DistillationConfig
@@ -105,7 +106,7 @@ class TrainingConfig:
         if self.max_steps is not None and self.max_steps < 0:
             raise ValueError(f"max_steps must not be negative. Received: {self.max_steps}.")
         for name in ("base_learning_rate", "learning_rate_decay", "learning_rate_decay_examples"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # NaN is not, either
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
         for name in (
             "finetune_epochs",
@@ -115,8 +116,12 @@ class TrainingConfig:
             "mixup_alpha",
             "seed",
         ):
-            if (getattr(self, name) or 0) < 0:
+            if not (getattr(self, name) or 0) >= 0:
                 raise ValueError(f"{name} must not be negative. Received: {getattr(self, name)}.")
+        if self.seed >= 2**32:
+            raise ValueError(f"seed must be below 2**32. Received: {self.seed}.")
+        if math.isnan(self.clip_gradient_norm):
+            raise ValueError(f"clip_gradient_norm must be a number. Received: {self.clip_gradient_norm}.")
         for name in ("ema_decay", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1). Received: {getattr(self, name)}.")

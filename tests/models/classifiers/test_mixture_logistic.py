@@ -3,6 +3,7 @@ import numpy as np
 from tests.layer_checks import check_config, check_save_and_load
 from yt8m_distill.models.classifiers import MixtureLogistic
 from yt8m_distill.models.label_losses import hinge_loss
+from yt8m_distill.stack import keras
 
 RANDOM = np.random.default_rng(12)
 NUM_BRANCHES, WIDTH, NUM_CLASSES = 3, 4, 5
@@ -51,6 +52,17 @@ def test_mixes_logits_not_probabilities():
     mixed = sum(WEIGHTS[:, m, None] * branches[:, m] for m in range(NUM_BRANCHES))
     np.testing.assert_allclose(outputs["branch_logits"], branches, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(outputs["predictions"], sigmoid(mixed), rtol=1e-4, atol=1e-6)
+
+
+def test_mixes_in_float32_under_mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        outputs = make_layer()(ENCODING)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    branches = outputs["branch_logits"].numpy()
+    expected = sum(ENCODING[:, m - NUM_BRANCHES, None] * branches[:, m] for m in range(NUM_BRANCHES))
+    np.testing.assert_allclose(outputs["logits"], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_branches_learn_the_labels_and_the_mixture():

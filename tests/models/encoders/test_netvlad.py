@@ -26,7 +26,7 @@ def test_meets_what_is_asked_of_every_layer(changes, num_weights):
 
 
 def test_features_have_clusters_of_their_own():
-    """What a stream holds changes its own part of the pooled vector, and no other."""
+    """The hidden layer reads the pooled vector of each feature, side by side."""
     layer = NetVlad(**CONFIG)
     layer(FEATURES, NUM_FRAMES)
     is_frame = np.arange(SLOTS) < NUM_FRAMES[:, None]

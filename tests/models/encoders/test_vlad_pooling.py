@@ -2,10 +2,12 @@ import importlib
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tests.layer_checks import run_layer_test
+from yt8m_distill.models.encoders.nextvlad import NextVladPooling
 from yt8m_distill.models.encoders.vlad_pooling import VladPooling
-from yt8m_distill.stack import addons
+from yt8m_distill.stack import addons, keras
 
 SIZE, SLOTS, CLUSTERS = 3, 6, 4
 NUM_FRAMES = np.array([6, 4, 1, 0])
@@ -95,6 +97,28 @@ def test_padding_enters_neither_the_vector_nor_the_statistics(variant):
 
 def test_a_video_without_frames_is_zero():
     np.testing.assert_array_equal(VladPooling(CLUSTERS)(FEATURES, IS_FRAME)[-1], np.zeros(SIZE * CLUSTERS))
+
+
+@pytest.mark.parametrize(
+    "make_pooling",
+    [lambda: VladPooling(CLUSTERS), lambda: NextVladPooling(CLUSTERS, groups=1)],
+    ids=["vlad", "nextvlad"],
+)
+def test_a_video_without_frames_has_a_finite_gradient_in_float16(make_pooling):
+    """The length of a vector of zeros has none."""
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer, features = make_pooling(), tf.constant(FEATURES)
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            pooled = tf.cast(layer(features, IS_FRAME, training=True), tf.float32)
+            loss = tf.reduce_sum(pooled * np.random.default_rng(0).normal(size=pooled.shape))
+        gradients = tape.gradient(loss, [features, *layer.trainable_weights])
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    for gradient in gradients:
+        assert np.isfinite(gradient).all()
+    assert gradients[0].numpy()[0].any() and not gradients[0].numpy()[-1].any()
 
 
 def test_rejects_an_unknown_variant():

@@ -38,7 +38,8 @@ class MixtureLogistic(keras.layers.Layer):
         l2: float = 1e-5,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        # No autocast: the branches cast their encodings themselves, and the weights stay float32.
+        super().__init__(autocast=False, **kwargs)
         self.num_classes = num_classes
         self.num_branches = num_branches
         self.temperature = temperature

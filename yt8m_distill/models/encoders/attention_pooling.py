@@ -17,10 +17,10 @@ _EPSILON = 1e-6
 class AttentionPooling(keras.layers.Layer):
     """What one would reach for today: self-attention between frames, then one learned query that sums them up.
 
-    Frames are projected to `hidden_size`, given sinusoidal positions, and passed through transformer layers (layer
-    normalisation before attention and before a feed-forward network four times as wide). The encoding is each head's
-    attention-weighted mean of the frames, side by side. Architecture and sizes are our choice; no paper on this task
-    is followed.
+    Frames are projected to `hidden_size`, given sinusoidal positions (their numbers among the frames read, not times),
+    and passed through transformer layers (layer normalisation before attention and before a feed-forward network four
+    times as wide). The encoding is each head's attention-weighted mean of the frames, side by side. Architecture and
+    sizes are our choice; no paper on this task is followed.
 
     Source of the parts: Vaswani et al., "Attention Is All You Need" (arXiv:1706.03762).
 

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.context_gating import SqueezeExcitationGating
+from yt8m_distill.models.encoders.vlad_pooling import without_gradient_where_empty
 from yt8m_distill.models.normalized_dense import NormalizedDense
 from yt8m_distill.stack import keras
 
@@ -41,11 +42,8 @@ class NextVladPooling(keras.layers.Layer):
         self.output_norm = BatchNormalization(name="output_norm")
 
     def build(self, input_shape):
+        _check_groups(self.groups, self.expansion, input_shape[-1])
         width = self.expansion * input_shape[-1]
-        if width % self.groups:
-            raise ValueError(
-                f"groups={self.groups} must divide expansion * feature size = {self.expansion} * {input_shape[-1]}."
-            )
         self.expand = keras.layers.Dense(width, kernel_initializer="he_normal", name="expand")
         self.anchors = self.add_weight("anchors", [width // self.groups, self.cluster_size], initializer="he_normal")
         super().build(input_shape)
@@ -64,8 +62,8 @@ class NextVladPooling(keras.layers.Layer):
         vlad = tf.matmul(groups, tf.cast(weights, groups.dtype), transpose_a=True)  # [B, width, K]
         total = tf.reduce_sum(weights, axis=1)  # [B, K]
         vlad = tf.cast(vlad, tf.float32) - total[:, None, :] * tf.cast(self.anchors, tf.float32)
-        vlad = tf.reshape(tf.math.l2_normalize(vlad, axis=1), [-1, width * self.cluster_size])
-        return self.output_norm(vlad, training=training)
+        vlad = without_gradient_where_empty(tf.math.l2_normalize(vlad, axis=1), is_frame)
+        return self.output_norm(tf.reshape(vlad, [-1, width * self.cluster_size]), training=training)
 
     def macs(self, num_frames: int) -> int:
         """Multiply-accumulates of one video of so many frames."""
@@ -96,6 +94,9 @@ class NextVlad(keras.layers.Layer):
       drop_rate: share of the pooled values dropped in training.
 
     Input: features [B, T, D], num_frames int [B]. Output: `{"encoding": [B, hidden_size]}`.
+
+    Raises:
+      ValueError: the groups do not divide the width of a widened feature.
     """
 
     def __init__(
@@ -120,6 +121,8 @@ class NextVlad(keras.layers.Layer):
             "drop_rate": drop_rate,
         }
         sizes = [(cluster_size, groups)] + [(max(1, cluster_size // 2), max(1, groups // 2))] * (len(feature_sizes) - 1)
+        for feature_size, (_, of_groups) in zip(feature_sizes, sizes):
+            _check_groups(of_groups, expansion, feature_size)
         self.poolings = [
             NextVladPooling(clusters, of_groups, expansion, name=f"pooling_{number}")
             for number, (clusters, of_groups) in enumerate(sizes)
@@ -184,3 +187,8 @@ class MixtureNextVlad(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "num_branches": self.num_branches, **self.branches[0].settings}
+
+
+def _check_groups(groups, expansion, size):
+    if expansion * size % groups:
+        raise ValueError(f"groups={groups} must divide expansion * feature size = {expansion} * {size}.")

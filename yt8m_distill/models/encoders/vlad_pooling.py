@@ -60,7 +60,7 @@ class VladPooling(keras.layers.Layer):
         vlad = tf.cast(vlad, tf.float32)
         if self.variant == "netvlad":
             vlad -= total[:, None, :] * tf.cast(self.anchors, tf.float32)
-        vlad = tf.math.l2_normalize(vlad, axis=1)
+        vlad = without_gradient_where_empty(tf.math.l2_normalize(vlad, axis=1), is_frame)
         return tf.math.l2_normalize(tf.reshape(vlad, [-1, features.shape[-1] * self.cluster_size]), axis=-1)
 
     def macs(self, num_frames: int) -> int:
@@ -75,3 +75,13 @@ class VladPooling(keras.layers.Layer):
             "variant": self.variant,
             "add_batch_norm": self.add_batch_norm,
         }
+
+
+def without_gradient_where_empty(vlad, is_frame):
+    """Keeps the gradient from vectors [B, d, K] of videos without frames, which are 0.
+
+    There the gradient of `l2_normalize` is 1e6 times the one above it, infinite in float16; times the 0 of the weights
+    that would be NaN.
+    """
+    has_frames = tf.reduce_any(is_frame, axis=1)
+    return tf.where(has_frames[:, None, None], vlad, 0.0)
