@@ -14,7 +14,7 @@ from yt8m_distill.data import DataError, sample_frame_indices
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.models import load_model
-from yt8m_distill.training import evaluate, train
+from yt8m_distill.training import evaluate, run, train
 
 VIDEOS = make_videos(FRAMES, 17, num_frames=[8, 6, 3])
 # Class 2 is rated in no segment.
@@ -121,6 +121,21 @@ def test_validation_is_on_segments(trained, files):
     train_dir, outcome = trained
     assert outcome["metrics"] == pytest.approx(evaluate(load_model(str(train_dir)), files, segments=True), rel=1e-5)
     assert "segment_map" in json.loads((train_dir / "best" / "metrics.json").read_text())
+
+
+def test_the_best_is_that_of_the_highest_segment_map(pattern, tmp_path, monkeypatch):
+    """Also in a train_dir whose best so far was one of videos."""
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "metrics.json").write_text('{"step": 0, "gap": 0.99}')
+    scores = iter([(0.9, 0.1), (0.5, 0.3), (0.7, 0.2)])
+
+    def evaluated(*args, **kwargs):
+        return dict(zip(("gap", "segment_map"), next(scores)))
+
+    monkeypatch.setattr(run, "evaluate", evaluated)
+    config = settings(tmp_path, pattern, num_epochs=3, eval_data_pattern=pattern)
+    train(model_config("FrameLevelLogisticModel", FRAMES), config)
+    assert json.loads((tmp_path / "best" / "metrics.json").read_text())["segment_map"] == 0.3
 
 
 def test_the_run_is_recorded(trained):

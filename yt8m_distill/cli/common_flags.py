@@ -37,7 +37,7 @@ def define_checkpoint_flag(groups, group) -> None:
         "checkpoint",
         "latest",
         ["latest", "best"],
-        "Which checkpoint of a run: the latest, or the best by validation GAP.",
+        "Which checkpoint of a run: the latest, or the best by validation GAP (by segment mAP, of a run on segments).",
     )
 
 

@@ -81,6 +81,7 @@ def training_dataset(
     dataset = tf.data.Dataset.from_tensor_slices(file_order)
     if shard_by_file:
         dataset = dataset.shard(num_workers, worker_index)
+    num_readers = min(num_readers, len(files))
     dataset = dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
     dataset = _shuffle(dataset, max(_MIN_SHUFFLE_BUFFER, 5 * batch_size * num_workers), shuffle_seed)
     if num_workers > 1 and not shard_by_file:
@@ -194,6 +195,7 @@ def _records_of_file(path):
 
 def _records_in_order(files, num_readers):
     dataset = tf.data.Dataset.from_tensor_slices(sorted(files))
+    num_readers = min(num_readers, len(files))
     return dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 

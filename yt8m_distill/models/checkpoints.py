@@ -21,7 +21,7 @@ def checkpoint_path(train_dir: str, which: str = "latest") -> str:
 
     Args:
       train_dir: directory of a training run, or of an unpacked model archive.
-      which: `latest`, or `best` by validation GAP (present when training evaluated).
+      which: `latest`, or `best` by validation GAP, of a run on segments by their mAP (present when training evaluated).
 
     Raises:
       FileNotFoundError: there is none yet.

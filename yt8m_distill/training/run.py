@@ -106,7 +106,9 @@ class _Run:
             self.model = model_config.build()
             self.average = WeightAverage(self.student, self.model, config.ema_decay, strategy)
         self.metrics = None
-        self._best_gap = self._read_best_gap()
+        # What the best checkpoint is the best by: the score of the challenge.
+        self._score_name = "segment_map" if config.segment_labels else "gap"
+        self._best_score = self._read_best_score()
         self._saved_step = None
         self._restore()
 
@@ -303,10 +305,10 @@ class _Run:
             strategy=self.strategy,
             segments=config.segment_labels,
         )
-        step, gap = self.position.step, self.metrics["gap"]
+        step, score = self.position.step, self.metrics[self._score_name]
         _logger.info("step %d | %s", step, " | ".join(f"{k}: {v:.4f}" for k, v in self.metrics.items()))
-        if gap > self._best_gap:
-            self._best_gap = gap
+        if score > self._best_score:
+            self._best_score = score
             self._keeper.save_best(step)
             with open_atomic(self._best_metrics_path()) as file:
                 file.write(json.dumps({"step": step, **self.metrics}, indent=2) + "\n")
@@ -314,11 +316,12 @@ class _Run:
     def _best_metrics_path(self):
         return os.path.join(self.config.train_dir, BEST_DIR, "metrics.json")
 
-    def _read_best_gap(self):
+    def _read_best_score(self):
         if not tf.io.gfile.exists(self._best_metrics_path()):
             return float("-inf")
         with tf.io.gfile.GFile(self._best_metrics_path()) as file:
-            return json.loads(file.read())["gap"]
+            # A run that was trained on videos so far has no score of segments, and the other way round.
+            return json.loads(file.read()).get(self._score_name, float("-inf"))
 
     def _save_parallel_teacher(self):
         """Leaves the teacher that parallel training made as a train_dir of its own."""
