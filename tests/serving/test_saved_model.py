@@ -85,8 +85,8 @@ def test_features_signature(tmp_path):
     np.testing.assert_allclose(served["predictions"], model({"features": features})["predictions"], atol=1e-6)
 
 
-def test_an_hrnn_runs_in_a_program_without_this_package(tmp_path):
-    model = build("HierarchicalLstmModel", FRAMES, lstm_cells=2, lstm_layers=1, num_sampled_frames=4)
+def test_runs_in_a_program_without_this_package(tmp_path):
+    model = build("FrameLevelLogisticModel", FRAMES, num_sampled_frames=4)
     videos = make_videos(FRAMES, 3)
     expected = keras_predictions(model, tmp_path, videos, FRAMES)
     export_saved_model(model, str(tmp_path / "saved"), top_k=5)
