@@ -1,6 +1,7 @@
 """inference.py --output_format=jsonl --vocabulary, and back to the CSV."""
 
 import json
+import re
 
 import pytest
 
@@ -35,6 +36,13 @@ def infer(places, *flags):
 def csv(places):
     assert infer(places, f"--output_file={places}/out.csv") == 0
     return (places / "out.csv").read_text()
+
+
+def test_says_how_far_it_is_as_the_original_does(places, tmp_path, capsys):
+    assert infer(places, f"--output_file={tmp_path / 'out.csv'}") == 0
+    err = capsys.readouterr().err
+    pattern = rf"num examples processed: {NUM_VIDEOS} elapsed seconds: \d+\.\d\d examples/sec: \d+\.\d\d"
+    assert re.search(pattern, err)
 
 
 def test_json_lines_say_what_the_csv_says(places, csv, tmp_path):

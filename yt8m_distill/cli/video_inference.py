@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 
 from absl import flags
 
@@ -58,6 +59,7 @@ def write_video_predictions(values, model, files, strategy, write):
     batch_size = values.batch_size * strategy.num_replicas_in_sync
     dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, num_readers=values.num_readers)
     progress = Progress(estimate_num_records(files))
+    started = time.perf_counter()
     written = 0
 
     def on_batch(num_written):
@@ -68,7 +70,9 @@ def write_video_predictions(values, model, files, strategy, write):
             progress.start_timing()  # the first batch traces the model
         written = num_written
         if progress.is_due():
-            progress.show(written, f"num examples processed: {written} | examples/sec: {progress.rate:.2f}")
+            elapsed = time.perf_counter() - started
+            text = f"num examples processed: {written} elapsed seconds: {elapsed:.2f} examples/sec: {progress.rate:.2f}"
+            progress.show(written, text)
 
     with readable_errors(files, model.schema):
         batches = ((batch["video_ids"], batch["predictions"]) for batch in predict_batches(model, dataset, strategy))
