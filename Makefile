@@ -40,7 +40,7 @@ demo: $(INSTALLED)
 	@$(VENV)/bin/python -m yt8m_distill.cli.demo
 
 test: $(INSTALLED)
-	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	@$(VENV)/bin/python -m ruff check .

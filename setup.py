@@ -40,7 +40,7 @@ EXTRAS_REQUIRE = {
         f"tensorflow[and-cuda]>=2.18; {TF_KERAS_STACK}",
     ],
     "plots": ["matplotlib"],
-    "dev": ["pytest", "pytest-timeout", "pytest-xdist", "hypothesis", "ruff>=0.17,<0.18"],
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist>=3.7", "hypothesis", "ruff>=0.17,<0.18"],
 }
 
 CONSOLE_SCRIPTS = [
