@@ -41,6 +41,21 @@ def define_checkpoint_flag(groups, group) -> None:
     )
 
 
+def define_prediction_flags(groups, group) -> None:
+    """How records are read and predicted where the rows of a CSV come of them."""
+    groups.add(
+        group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1
+    )
+    groups.add(
+        group,
+        flags.DEFINE_integer,
+        "num_readers",
+        1,
+        "Files read at once; above 1, their rows alternate in the CSV.",
+        lower_bound=1,
+    )
+
+
 def comma_list(text: str) -> tuple[str, ...]:
     """The parts of a comma-separated flag, without the space around them."""
     return tuple(part.strip() for part in text.split(","))

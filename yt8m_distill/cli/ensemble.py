@@ -12,6 +12,7 @@ from yt8m_distill.cli.common_flags import (
     comma_list,
     create_strategy_from,
     define_checkpoint_flag,
+    define_prediction_flags,
     define_strategy_flags,
     number_list,
 )
@@ -78,15 +79,7 @@ def _define_flags(groups):
         "Directory for one SavedModel of the ensemble, or for the averaged checkpoint; must not exist, or be empty.",
     )
     groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video.", lower_bound=1)
-    groups.add(group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1)
-    groups.add(
-        group,
-        flags.DEFINE_integer,
-        "num_readers",
-        1,
-        "Files read at once; above 1, their rows alternate in the CSV.",
-        lower_bound=1,
-    )
+    define_prediction_flags(groups, group)
     groups.add(
         "Or average submissions",
         flags.DEFINE_string,

@@ -8,7 +8,12 @@ import os
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import create_strategy_from, define_checkpoint_flag, define_strategy_flags
+from yt8m_distill.cli.common_flags import (
+    create_strategy_from,
+    define_checkpoint_flag,
+    define_prediction_flags,
+    define_strategy_flags,
+)
 from yt8m_distill.cli.segment_inference import (
     check_reads_frames,
     check_segment_flags,
@@ -47,17 +52,7 @@ def _define_flags(groups):
         group, flags.DEFINE_string, "output_model_tgz", "", "Pack the model of --train_dir into this archive."
     )
     groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video, or a segment.", lower_bound=1)
-    groups.add(
-        group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1
-    )
-    groups.add(
-        group,
-        flags.DEFINE_integer,
-        "num_readers",
-        1,
-        "Files read at once; above 1, their rows alternate in the CSV.",
-        lower_bound=1,
-    )
+    define_prediction_flags(groups, group)
     define_format_flags(groups)
     define_segment_flags(groups)
     define_strategy_flags(groups)

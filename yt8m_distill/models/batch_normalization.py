@@ -58,7 +58,7 @@ class BatchNormalization(keras.layers.Layer):
 
         mean = mean_of(rows)
         variance = mean_of(tf.math.squared_difference(rows, mean))
-        decay = tf.minimum(self.momentum, (1 + self.num_updates) / (10 + self.num_updates))
+        decay = warmed_up_decay(self.momentum, self.num_updates)
         decay = tf.where(count > 0, decay, 1.0)  # a batch of videos without frames says nothing
         self.moving_mean.assign(decay * self.moving_mean + (1 - decay) * tf.stop_gradient(mean))
         self.moving_variance.assign(decay * self.moving_variance + (1 - decay) * tf.stop_gradient(variance))
@@ -85,6 +85,11 @@ class BatchNormalization(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
+
+
+def warmed_up_decay(decay, num_updates):
+    """min(decay, (1 + n) / (10 + n)) after n updates, float32 scalar: a moving average soon forgets its first value."""
+    return tf.minimum(decay, (1 + num_updates) / (10 + num_updates))
 
 
 def _sum_over_replicas(value):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.batch_normalization import warmed_up_decay
 from yt8m_distill.stack import keras
 
 
@@ -39,8 +40,7 @@ class WeightAverage(keras.callbacks.Callback):
         self._update(self.model.optimizer.iterations.read_value())
 
     def _update_variables(self, num_updates):
-        num_updates = tf.cast(num_updates, tf.float32)
-        decay = tf.minimum(self._ema_decay, (1 + num_updates) / (10 + num_updates))
+        decay = warmed_up_decay(self._ema_decay, tf.cast(num_updates, tf.float32))
         for average, weight in self._averages:
             with tf.device(average.device):
                 average.assign_sub((1 - decay) * (average - weight))
