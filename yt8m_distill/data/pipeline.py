@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import random
@@ -200,19 +201,16 @@ def _records_in_order(files, num_readers):
 
 
 def _parse_batches(dataset, schema, sampler, sampling_seed, training=False):
-    parse = parse_video_level
     if schema.frame_features:
-        parse = functools.partial(
-            parse_frame_level, sampler=sampler, sampling_seed=sampling_seed, training=training
-        )
-    return _parse_with_source(dataset, functools.partial(parse, schema=schema))
+        settings = {"schema": schema, "sampler": sampler, "training": training}
+        return _parse_with_source(dataset, parse_frame_level, sampling_seed, **settings)
+    return _parse_with_source(dataset, parse_video_level, schema=schema)
 
 
 def _parse_segments(dataset, schema):
     """Batches of all rated segments of some records; an empty batch where they have none."""
     _require_frame_level(schema)
-    dataset = dataset.batch(_RECORDS_PARSED_AT_ONCE)
-    return _parse_with_source(dataset, functools.partial(parse_rated_segments, schema=schema))
+    return _parse_with_source(dataset.batch(_RECORDS_PARSED_AT_ONCE), parse_rated_segments, schema=schema)
 
 
 def _require_frame_level(schema):
@@ -220,12 +218,30 @@ def _require_frame_level(schema):
         raise ValueError("Segments are parts of frame-level records; these are video-level.")
 
 
-def _parse_with_source(dataset, parse):
+def _parse_with_source(dataset, parse, sampling_seed=None, **settings):
+    parse_graph = _parse_graph(parse, tuple(settings.items()))
+    seeds = {} if sampling_seed is None else {"sampling_seed": tf.constant(sampling_seed, tf.int64)}
+
     def parse_batch(serialized, path, number):
-        source = tf.strings.join(["in ", path, " record ", tf.strings.as_string(number)])
-        return parse(serialized, source=source)
+        return parse_graph(serialized, path, number, **seeds)
 
     return dataset.map(parse_batch, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+@functools.cache
+def _parse_graph(parse, settings):
+    """A parser as a graph that all pipelines of the process share: each pass over the data builds a pipeline."""
+
+    @functools.partial(tf.function, autograph=False)
+    def parse_batch(serialized, path, number, **seeds):
+        source = tf.strings.join(["in ", path, " record ", tf.strings.as_string(number)])
+        return parse(serialized, source=source, **dict(settings), **seeds)
+
+    return parse_batch
+
+
+# TensorFlow's functions must not outlive TensorFlow.
+atexit.register(_parse_graph.cache_clear)
 
 
 def _inputs_and_labels(parsed):

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from yt8m_distill.data.errors import BAD_RECORD_MARK
 from yt8m_distill.data.frame_sampling import FrameSampler
+from yt8m_distill.data.record_layout import cut_frames, find_frames
 from yt8m_distill.data.schema import RecordSchema
 
 # "id" since the 2018 release, "video_id" in the 2016 and 2017 releases and in AudioSet.
@@ -133,15 +134,15 @@ def open_frame_level(serialized, schema: RecordSchema, context_features: dict, s
       context_features: what to parse of the context beside the id, as `tf.io.parse_example` takes it.
       source: string [B], where each record stands, for error messages.
     """
-    feature_lists = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in schema.feature_names}
-    context, entries, num_entries = tf.io.parse_sequence_example(
-        serialized, {**ID_FEATURES, **context_features}, feature_lists, example_names=source
-    )
+    # The context of a SequenceExample and an Example share their place in the wire format.
+    context = tf.io.parse_example(serialized, {**ID_FEATURES, **context_features}, example_names=source)
     ids = video_ids_of(context, source)
+    is_regular, layouts = find_frames(serialized, schema.feature_names, schema.feature_sizes)
+    entries, num_entries = _entries_unless(is_regular, serialized, schema.feature_names, source)
     counts, readers = [], []
-    for name, size in zip(schema.feature_names, schema.feature_sizes):
-        count, reader = _frame_reader(entries[name], num_entries[name], name, size, ids, source)
-        counts.append(count)
+    for name, layout in zip(schema.feature_names, layouts):
+        count, reader = _frame_reader(entries[name], num_entries[name], name, layout.size, ids, source)
+        counts.append(tf.where(is_regular, layout.num_frames, count))
         readers.append(reader)
     checks = []
     for name, count in zip(schema.feature_names[1:], counts[1:]):
@@ -149,11 +150,35 @@ def open_frame_level(serialized, schema: RecordSchema, context_features: dict, s
         checks.append(require_records(tf.equal(count, counts[0]), problem, ids, source))
 
     def read(indices, is_read):
-        return tf.concat([reader(indices, is_read) for reader in readers], axis=-1)
+        def from_records():
+            return tf.concat([cut_frames(serialized, layout, indices, is_read) for layout in layouts], axis=-1)
+
+        def from_entries():
+            return tf.concat([reader(indices, is_read) for reader in readers], axis=-1)
+
+        return tf.cond(is_regular, from_records, from_entries)
 
     with tf.control_dependencies(checks):  # before frames that the shorter feature lacks are gathered
         num_frames = tf.minimum(counts[0], schema.max_frames)
     return FrameLevelRecords(ids, context, num_frames, read)
+
+
+def _entries_unless(is_regular, serialized, names, source):
+    """The entries of the feature lists, string [B, N], and their number, int64 [B], from the full parser; or none."""
+
+    def parse():
+        lists = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in names}
+        _, entries, num_entries = tf.io.parse_sequence_example(
+            serialized, sequence_features=lists, example_names=source
+        )
+        return entries, num_entries
+
+    def none():
+        num_records = tf.shape(serialized)[0]
+        no_entry, zero = tf.fill([num_records, 0], ""), tf.zeros([num_records], tf.int64)
+        return {name: no_entry for name in names}, {name: zero for name in names}
+
+    return tf.cond(is_regular, none, parse)
 
 
 def require_records(ok, problem: str, ids, source):
