@@ -69,6 +69,37 @@ def test_agrees_with_plain_python(videos, top_k):
     assert evaluate(predictions, labels, top_k) == pytest.approx(expected, rel=1e-12)
 
 
+@settings(deadline=None, max_examples=100)
+@given(any_videos, st.integers(1, 3), st.integers(0, 2))
+def test_batches_that_were_ranked_elsewhere(videos, top_k, more):
+    predictions, labels = videos
+    metrics = EvaluationMetrics(predictions.shape[1], top_k)
+    depth = min(metrics.depth_of(labels) + more, predictions.shape[1])
+    classes = np.array([sorted(range(len(row)), key=lambda c: (-row[c], c))[:depth] for row in predictions.tolist()])
+    classes = classes.reshape(-1, depth).astype(np.int32)
+    metrics.accumulate_ranked(classes, np.take_along_axis(predictions, classes, axis=1), labels)
+    assert metrics.result() == evaluate(predictions, labels, top_k)
+
+
+def test_how_deep_a_batch_must_be_ranked():
+    assert EvaluationMetrics(9, top_k=2).depth_of(np.eye(9, dtype=bool)) == 2
+    assert EvaluationMetrics(9, top_k=2).depth_of(np.arange(9)[None] < [[1], [5], [0]]) == 5
+    assert EvaluationMetrics(9, top_k=2).depth_of(np.zeros((0, 9), bool)) == 2
+
+
+@pytest.mark.parametrize(
+    "classes, predictions, message",
+    [
+        ([[0], [1]], [[0.9], [0.7]], r"shape \(2, 2\) or more.*Received: \(2, 1\)"),  # the second video has two labels
+        ([[0, 1], [0, 1]], [[0.9], [0.7]], r"Received: \(2, 2\), \(2, 1\)"),
+        ([[0, 1], [0, 1]], [[0.9, 0.8], [0.7, np.nan]], "Received: nan at row 1, column 1"),
+    ],
+)
+def test_rejected_rankings(classes, predictions, message):
+    with pytest.raises(ValueError, match=message):
+        EvaluationMetrics(3, top_k=1).accumulate_ranked(classes, predictions, LABELS)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_plain_python_in_a_wide_vocabulary(seed):
     rng = np.random.default_rng(seed)

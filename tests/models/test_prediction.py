@@ -68,3 +68,19 @@ def test_predicts_without_dropout(records):
 def test_a_dataset_without_batches_gives_none(model, records):
     dataset = tf.data.Dataset.from_tensor_slices(records).batch(3).take(0)
     assert list(predict_batches(model, dataset)) == []
+
+
+def test_a_batch_is_handed_out_when_the_next_one_is_under_way(model, records):
+    events = []
+
+    class Model:
+        skips_padding = True
+
+        @staticmethod
+        def predictions_of(inputs):
+            events.append("predicted")
+            return model.predictions_of(inputs)
+
+    for _ in predict_batches(Model, tf.data.Dataset.from_tensor_slices(records).batch(3)):
+        events.append("handed out")
+    assert events == ["predicted"] * 2 + ["handed out", "predicted"] + ["handed out"] * 2

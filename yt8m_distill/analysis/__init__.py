@@ -1,5 +1,7 @@
 """Analysis: what a model costs."""
 
-from yt8m_distill.analysis.cost import model_cost
+from yt8m_distill.analysis.cost import cost_rows, model_cost
+from yt8m_distill.analysis.paper_convention import PUBLISHED, PublishedFlops, paper_flops
+from yt8m_distill.analysis.shapes import build_without_values
 
-__all__ = ["model_cost"]
+__all__ = ["model_cost", "cost_rows", "build_without_values", "paper_flops", "PUBLISHED", "PublishedFlops"]

@@ -1,33 +1,85 @@
-"""What one video costs a model."""
+"""What one video costs a model: multiply-accumulates, weights, bytes of the record."""
 
 from __future__ import annotations
 
-from yt8m_distill.models import VideoClassifier
+import math
+from collections.abc import Sequence
+
+from yt8m_distill.analysis.paper_convention import paper_flops, published_flops
+from yt8m_distill.analysis.shapes import build_without_values
+from yt8m_distill.models import ModelConfig, VideoClassifier
+from yt8m_distill.models.macs import macs_by_layer
+
+_BYTES_OF_A_MEAN = 4  # video-level records hold float32, frame-level ones a byte a value
 
 
 def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
-    """Counts the multiply-accumulates (MACs) of matrix products for one video, and the parameters.
+    """Counts what one video costs a model, from the shapes of its weights.
 
-    One MAC is one multiplication with its addition; element-wise operations are not counted. This is the convention of
-    the "honest cost" of H-RNN: 5,874 million for the 300-frame teacher at 4716 classes, 416 million for k=10.
+    One multiply-accumulate (MAC) is one multiplication with its addition in a matrix product; element-wise operations
+    are not counted. This is the convention of the "honest cost" of H-RNN: 5,874 million for the 300-frame teacher at
+    4716 classes, 416 million for k=10. The paper counts otherwise: see `paper_flops`.
 
     Args:
-      model: as `create_model` makes it.
+      model: as `create_model` makes it, or `build_without_values`.
       num_frames: frames of the video; a model with a frame budget reads fewer of them. Video-level models ignore it.
 
     Returns:
-      Dict of `frames` (frames read), `macs` (total), `encoder_macs`, `classifier_macs` and `params`.
+      Dict of
+        frames: frames read; 1 for a video-level model, which reads their mean;
+        macs: MACs of the whole model, and of its halves: encoder_macs, classifier_macs;
+        layers: MACs by layer, e.g. `encoder/frame_lstm/lstm_0`; they add up to `macs`;
+        paper_flops: the FLOPs that the paper would state, or None where its convention says nothing;
+        params: values of all weights, with the moving averages of batch normalisation;
+        trainable_params: values that training changes, without these;
+        weights_bytes: bytes of all weights as the model holds them;
+        bytes_read: bytes of the record's features that the model reads: a byte a value of each frame read, or the
+          float32 means of a video-level record;
+        record_bytes: bytes of these features in the whole record.
     """
     config = model.model_config
     frames = min(num_frames, config.max_frames) if config.frame_level else 1
     if config.sampler is not None:
         frames = int(config.sampler.num_sampled(frames))
-    encoder = model.encoder.macs(frames)
-    classifier = model.classifier.macs()
+    encoder = macs_by_layer([model.encoder], frames)
+    classifier = macs_by_layer([model.classifier])
+    bytes_of_a_row = config.schema.feature_width * (1 if config.frame_level else _BYTES_OF_A_MEAN)
     return {
         "frames": frames,
-        "macs": encoder + classifier,
-        "encoder_macs": encoder,
-        "classifier_macs": classifier,
+        "macs": sum(encoder.values()) + sum(classifier.values()),
+        "encoder_macs": sum(encoder.values()),
+        "classifier_macs": sum(classifier.values()),
+        "layers": {**encoder, **classifier},
+        "paper_flops": paper_flops(model, frames),
         "params": model.count_params(),
+        "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
+        "weights_bytes": sum(math.prod(weight.shape) * weight.dtype.size for weight in model.weights),
+        "bytes_read": frames * bytes_of_a_row,
+        "record_bytes": (num_frames if config.frame_level else 1) * bytes_of_a_row,
     }
+
+
+def cost_rows(configs: Sequence[ModelConfig]) -> list[dict]:
+    """What a video of full length costs one model with different frame budgets, without building their weights.
+
+    Args:
+      configs: of one model that differ in their frame budgets; the first is the one that the others are compared
+        with, such as the teacher.
+
+    Returns:
+      A dict for each: that of `model_cost`, and
+        model: its name;
+        share: its MACs as a share of the first one's;
+        published: the `PublishedFlops` of this model and number of frames, or None.
+    """
+    rows, model = [], None
+    for config in configs:
+        # A budget changes the blocks of H-RNN. Other networks stay as they are, and need not be built again.
+        if model is None or config.assemble().encoder.get_config() != model.encoder.get_config():
+            model = build_without_values(config)
+        model.model_config = config
+        cost = model_cost(model, config.max_frames)
+        share = cost["macs"] / rows[0]["macs"] if rows else 1.0
+        published = published_flops(model, cost["frames"])
+        rows.append({"model": config.model, **cost, "share": share, "published": published})
+    return rows

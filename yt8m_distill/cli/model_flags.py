@@ -156,7 +156,7 @@ def define_model_flags(groups):
         "On mean features: LogisticModel or MoeModel. On frames: FrameLevelLogisticModel, DbofModel, LstmModel, "
         "GruModel, HierarchicalLstmModel, NetVLADModelLF, NeXtVLADModel, MixtureNeXtVLADModel, AttentionPoolingModel.",
     )
-    _define_hyperparameters(groups, lambda group: group == _OF_ALL_MODELS)
+    define_hyperparameter_flags(groups, lambda group: group == _OF_ALL_MODELS)
     group = "Frame budget"
     groups.add(
         group,
@@ -180,7 +180,7 @@ def define_model_flags(groups):
 
 def define_architecture_flags(groups):
     """Flags of single models, which `--help` shows last."""
-    _define_hyperparameters(groups, lambda group: group != _OF_ALL_MODELS)
+    define_hyperparameter_flags(groups, lambda group: group != _OF_ALL_MODELS)
     groups.add(
         "NeXtVLADModel, MixtureNeXtVLADModel",
         flags.DEFINE_string,
@@ -190,19 +190,24 @@ def define_architecture_flags(groups):
     )
 
 
-def _define_hyperparameters(groups, is_wanted):
+def define_hyperparameter_flags(groups, is_wanted=lambda group: True):
+    """Flags of the hyperparameters, of the groups wanted."""
     for group, name, define, default, text in _HYPERPARAMETER_FLAGS:
         if is_wanted(group):
             groups.add(group, define, name, default, text)
+
+
+def given_hyperparameters(values) -> dict:
+    """The hyperparameters on the command line, without defaults: one that the model does not have is then an error."""
+    names = [name for _, name, *_ in _HYPERPARAMETER_FLAGS]
+    return {name: values[name].value for name in names if values[name].present}
 
 
 def model_config_from(values):
     """The `ModelConfig` that the flags ask for."""
     from yt8m_distill.models import ModelConfig
 
-    names = [name for _, name, *_ in _HYPERPARAMETER_FLAGS]
-    # Only what was given: a hyperparameter that the model does not have is then an error.
-    hyperparameters = {name: values[name].value for name in names if values[name].present}
+    hyperparameters = given_hyperparameters(values)
     if values.eigenvalues_file:
         hyperparameters["eigenvalues"] = _read_eigenvalues(values.eigenvalues_file)
     config = ModelConfig(

@@ -6,7 +6,7 @@ import numpy as np
 
 from yt8m_distill.metrics import batch_metrics
 from yt8m_distill.metrics.average_precision import average_precision
-from yt8m_distill.metrics.checks import check_batch, check_top_k
+from yt8m_distill.metrics.checks import binary_labels, check_batch, check_finite, check_top_k
 from yt8m_distill.metrics.class_average_precision import entry_dtype, mean_average_precision
 from yt8m_distill.metrics.growing_array import GrowingArray
 
@@ -79,16 +79,49 @@ class EvaluationMetrics:
                 (naming the first row and column), or a loss given for some batches only. Nothing is added.
         """
         predictions, positives = check_batch(predictions, labels, self.num_classes)
-        loss = self._check_loss(loss, num_videos=len(predictions))
+        ranked = batch_metrics.rank_batch(predictions, positives, self.depth_of(positives))
+        return self._accumulate(ranked, positives, loss)
+
+    def accumulate_ranked(self, classes, predictions, labels, loss=None):
+        """Adds a batch of B videos whose best classes are known, as a GPU finds them where the predictions are.
+
+        Args:
+            classes: indices of the best classes of every video, best first, ties to the lowest; integers, shape
+                [B, depth], depth being `depth_of(labels)` or more.
+            predictions: their predictions, real numbers, shape [B, depth].
+            labels, loss: as of `accumulate`.
+
+        Returns:
+            As `accumulate`.
+
+        Raises:
+            ValueError: as `accumulate`, and for too small a depth. The ranking itself is not checked.
+        """
+        positives = binary_labels(labels)
+        classes, predictions = np.asarray(classes), np.asarray(predictions, np.float32)
+        shape = (len(positives), max(classes.shape[-1], self.depth_of(positives)))
+        if classes.shape != shape or predictions.shape != shape or positives.shape[1:] != (self.num_classes,):
+            raise ValueError(
+                f"`classes` and `predictions` must both have shape {shape} or more classes, `labels` [batch, "
+                f"{self.num_classes}]. Received: {classes.shape}, {predictions.shape}, {positives.shape}."
+            )
+        check_finite(predictions)
+        hits = np.take_along_axis(positives, classes, axis=1)
+        return self._accumulate(batch_metrics.RankedBatch(classes, predictions, hits), positives, loss)
+
+    def depth_of(self, labels):
+        """How many classes of every video must be ranked to measure a batch with these labels, bool [B, C]."""
+        return max(self.top_k, batch_metrics.equal_recall_depth(batch_metrics.count_labels(labels)))
+
+    def _accumulate(self, ranked, positives, loss):
+        loss = self._check_loss(loss, num_videos=len(positives))
         num_labels = batch_metrics.count_labels(positives)
-        depth = max(self.top_k, batch_metrics.equal_recall_depth(num_labels))
-        ranked = batch_metrics.rank_batch(predictions, positives, depth)
         best_is_hit = ranked.positives[:, 0]
         equal_recall_hits = batch_metrics.equal_recall_hits(ranked, num_labels)
 
         self._has_loss = loss is not None
         self._append_entries(ranked)
-        self._num_examples += len(predictions)
+        self._num_examples += len(positives)
         self._num_labels_of_class += np.count_nonzero(positives, axis=0)
         self._num_hits_at_one += int(np.count_nonzero(best_is_hit))
         np.add.at(self._equal_recall_hits, num_labels, equal_recall_hits)

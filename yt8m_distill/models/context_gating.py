@@ -70,7 +70,7 @@ class SqueezeExcitationGating(keras.layers.Layer):
 
     def macs(self) -> int:
         """Multiply-accumulates of one video."""
-        return self.squeeze.macs() + int(tf.size(self.excite.kernel))
+        return self.squeeze.macs() + self.excite.kernel.shape.num_elements()
 
     def get_config(self):
         return {**super().get_config(), "reduction": self.reduction}

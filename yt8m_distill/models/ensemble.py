@@ -86,6 +86,11 @@ class Ensemble:
         return prediction_function(lambda inputs: self(inputs)["predictions"])
 
     @property
+    def skips_padding(self) -> bool:
+        """Whether no member computes anything for rows past a video's last frame."""
+        return all(member.skips_padding for member in self.members)
+
+    @property
     def variables(self) -> list:
         """The members' variables, member by member."""
         return [variable for member in self.members for variable in member.variables]

@@ -118,7 +118,13 @@ class ModelConfig:
             ZOO[self.model].build_frame_input(self)
 
     def build(self, classifier=None) -> VideoClassifier:
-        """Builds the model with fresh weights.
+        """Builds the model with fresh weights; arguments and errors as of `assemble`."""
+        model = self.assemble(classifier)
+        model(self.example_inputs())
+        return model
+
+    def assemble(self, classifier=None) -> VideoClassifier:
+        """Makes the model of layers that have no weights yet; calling it for the first time makes them.
 
         Args:
           classifier: layer to use for the classifier, for models that share one.
@@ -139,7 +145,6 @@ class ModelConfig:
             dropout_rate=self.hyperparameters["dropout_rate"],
             name=self.model,
         )
-        model(self.example_inputs())
         model.model_config = self
         return model
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
-
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.stack import keras
 
@@ -51,7 +49,7 @@ class NormalizedDense(keras.layers.Layer):
 
     def macs(self) -> int:
         """Multiply-accumulates of one row."""
-        return int(tf.size(self.dense.kernel))
+        return self.dense.kernel.shape.num_elements()
 
     def get_config(self):
         return {

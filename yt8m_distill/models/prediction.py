@@ -6,12 +6,14 @@ import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data.pipeline import NOT_INPUTS
+from yt8m_distill.models.length_buckets import in_length_buckets
 
 
 def predict_batches(model, dataset, strategy=None):
     """Predicts every record of a dataset, in its order.
 
-    Each batch is split over the local replicas; batches smaller than the number of replicas are fine.
+    Each batch is split over the local replicas; batches smaller than the number of replicas are fine. A batch is handed
+    out when the next one is under way, so that a GPU works while its predictions are written or measured.
 
     Args:
       model: `VideoClassifier` or `Ensemble`.
@@ -19,8 +21,9 @@ def predict_batches(model, dataset, strategy=None):
       strategy: tf.distribute strategy that the model was made under; None runs on the default device.
 
     Yields:
-      Dicts of NumPy arrays: `predictions` float32 [B, C], and what the dataset holds beside the inputs: `video_ids`
-      object [B], `labels` bool [B, C]; of segments also `start_times` int64 [B] and `label_weights` float32 [B, C].
+      Dicts of `predictions`, a tensor float32 [B, C] on the device that computed them, and of what the dataset holds
+      beside the inputs, as NumPy arrays: `video_ids` object [B], `labels` bool [B, C]; of segments also `start_times`
+      int64 [B] and `label_weights` float32 [B, C].
     """
     num_replicas = strategy.num_replicas_in_sync if strategy is not None else 1
     is_multi_worker = strategy is not None and strategy.extended._in_multi_worker_mode()
@@ -29,10 +32,18 @@ def predict_batches(model, dataset, strategy=None):
         run = model.predictions_of
     else:
         run = _distributed(model.predictions_of, strategy)
+    if not model.skips_padding:
+        run = in_length_buckets(run)
+    ahead = None
     for batch in dataset:
         inputs = {name: value for name, value in batch.items() if name not in NOT_INPUTS}
         others = {name: batch[name].numpy() for name in NOT_INPUTS if name in batch}
-        yield {**others, "predictions": run(inputs).numpy()}
+        predicted = {**others, "predictions": run(inputs)}
+        if ahead is not None:
+            yield ahead
+        ahead = predicted
+    if ahead is not None:
+        yield ahead
 
 
 def _distributed(predict, strategy):

@@ -73,6 +73,11 @@ class VideoClassifier(keras.Model):
         return self.frame_input is not None
 
     @property
+    def skips_padding(self) -> bool:
+        """Whether the encoder computes nothing for rows past a video's last frame."""
+        return getattr(self.encoder, "skips_padding", False)
+
+    @property
     def schema(self) -> RecordSchema:
         """Layout of the records that the model reads."""
         return self.model_config.schema

@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from yt8m_distill.data import DataError
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.data.text_file import numbered_lines
-from yt8m_distill.serving.submission import check_predictions, decode_id, top_k_classes
+from yt8m_distill.serving.submission import check_predictions, decode_id
 
 _HEADER = "Class,Segments\n"
 _SEGMENT = re.compile(r"[^\s,]+:\d+")
@@ -24,7 +25,7 @@ _FIRST_BLOCK = 256
 
 def write_segment_submission(
     path: str | os.PathLike,
-    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray, np.ndarray]],
+    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray, tf.Tensor | np.ndarray]],
     top_k: int = 20,
     max_segments: int = 100000,
     classes: np.ndarray | None = None,
@@ -68,11 +69,11 @@ def write_segment_submission(
     num_segments = 0
     with open_atomic(path) as csv_file:
         for video_ids, start_times, predictions in batches:
-            predictions = np.asarray(predictions, dtype=np.float32)
+            predictions = tf.cast(predictions, tf.float32)
             check_predictions(list(video_ids), predictions, top_k=1)
             numbers = videos.numbers(video_ids, start_times)
-            chosen = _best_classes(predictions, top_k, classes)
-            for class_index, entries in _entries_by_class(chosen, predictions, numbers, start_times):
+            chosen, scores = _best_classes(predictions, top_k, classes)
+            for class_index, entries in _entries_by_class(chosen, scores, numbers, start_times):
                 if class_index not in best_of_class:
                     best_of_class[class_index] = _BestSegments(max_segments, videos.ids)
                 best_of_class[class_index].add(entries)
@@ -225,16 +226,19 @@ class _BestSegments:
 
 
 def _best_classes(predictions, top_k, classes):
-    """The classes that each segment is entered for, int [B, k]."""
+    """The classes that each segment is entered for, int [B, k], and their scores, float32 [B, k]."""
     if classes is None:
-        return top_k_classes(predictions, min(top_k, predictions.shape[1]))
-    return classes[top_k_classes(predictions[:, classes], min(top_k, len(classes)))]
+        classes = np.arange(predictions.shape[1])
+    else:
+        predictions = tf.gather(predictions, classes, axis=1)
+    scores, places = tf.math.top_k(predictions, min(top_k, len(classes)))
+    return classes[places.numpy()], scores.numpy()
 
 
-def _entries_by_class(chosen, predictions, numbers, start_times):
+def _entries_by_class(chosen, scores, numbers, start_times):
     """Yields pairs (class, entries of the segments entered for it); `chosen` are the classes [B, k] of each segment."""
     entries = np.empty(chosen.shape, _BEST_DTYPE)
-    entries["score"] = np.take_along_axis(predictions, chosen, axis=1)
+    entries["score"] = scores
     entries["video"] = numbers[:, np.newaxis]
     entries["start"] = np.asarray(start_times)[:, np.newaxis]
     order = np.argsort(chosen, axis=None, kind="stable")

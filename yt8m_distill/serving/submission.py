@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
+import tensorflow as tf
 
 from yt8m_distill.data.atomic_file import open_atomic
 
@@ -17,7 +18,7 @@ _UNWRITABLE = re.compile('[,"\r\n]')
 
 def write_submission(
     path: str | os.PathLike,
-    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray]],
+    batches: Iterable[tuple[Sequence[bytes | str], tf.Tensor | np.ndarray]],
     top_k: int = 20,
     progress: Callable[[int], None] | None = None,
 ) -> int:
@@ -26,7 +27,8 @@ def write_submission(
     The text is that of the original `inference.py` (2018 and later): a header `VideoId,LabelConfidencePairs`,
     then one row `<id>,<class> <score> <class> <score> ...` a video, in the order of `batches`, with exactly
     `top_k` pairs formatted `"%i %g"` (6 significant digits), highest score first. Equal scores go to the
-    lower class index (the original leaves their order open). Batches are written as they come, and the file
+    lower class index (the original leaves their order open); scores below 2^-126 are equal, as TensorFlow
+    computes. Batches are written as they come, and the file
     appears under `path` only when all of them are (see `open_atomic`).
 
     Args:
@@ -57,44 +59,24 @@ def write_submission(
 
 
 def best_classes(
-    batches: Iterable[tuple[Sequence[bytes | str], np.ndarray]], top_k: int
+    batches: Iterable[tuple[Sequence[bytes | str], tf.Tensor | np.ndarray]], top_k: int
 ) -> Iterator[tuple[list[str], np.ndarray, np.ndarray]]:
     """Checks batches of predictions and finds the best classes of each video; arguments and errors as above.
 
     Yields:
-        Video ids, classes int64 `[B, top_k]`, best first, and their scores float32 `[B, top_k]`.
+        Video ids, classes int32 `[B, top_k]`, best first, and their scores float32 `[B, top_k]`.
     """
     if top_k < 1:
         raise ValueError(f"--top_k must be at least 1. Received: {top_k}")
     num_videos = 0
     for video_ids, predictions in batches:
-        predictions = np.asarray(predictions, dtype=np.float32)
+        predictions = tf.cast(predictions, tf.float32)
         names = [decode_id(video_id, num_videos + row) for row, video_id in enumerate(video_ids)]
         check_predictions(names, predictions, top_k)
-        classes = top_k_classes(predictions, top_k)
-        yield names, classes, np.take_along_axis(predictions, classes, axis=1)
+        # On the device that predicted: of thousands of classes only these few go to the host.
+        scores, classes = tf.math.top_k(predictions, top_k)  # [B, top_k], ties to the lowest class
+        yield names, classes.numpy(), scores.numpy()
         num_videos += len(names)
-
-
-def top_k_classes(predictions: np.ndarray, k: int) -> np.ndarray:
-    """Finds the k best classes of each row, best first, ties to the lowest class index.
-
-    Equals the first k columns of a stable descending sort, but sorts only the scores that reach the k-th best
-    of their row, which a partition finds in time linear in C.
-
-    Args:
-        predictions: finite float32 `[B, C]`.
-        k: 1 <= k <= C.
-
-    Returns:
-        int64 `[B, k]` class indices.
-    """
-    num_rows, num_classes = predictions.shape
-    kth_best = np.partition(predictions, num_classes - k, axis=1)[:, num_classes - k, np.newaxis]
-    rows, classes = np.nonzero(predictions >= kth_best)  # at least k a row, more where the k-th best has ties
-    order = np.lexsort((-predictions[rows, classes], rows))  # stable, and the classes of a row come ascending
-    first = np.searchsorted(rows, np.arange(num_rows))
-    return classes[order[first[:, np.newaxis] + np.arange(k)]]
 
 
 def decode_id(video_id: bytes | str, index: int) -> str:
@@ -114,17 +96,17 @@ def decode_id(video_id: bytes | str, index: int) -> str:
     return name
 
 
-def check_predictions(names: list[str], predictions: np.ndarray, top_k: int) -> None:
-    if predictions.ndim != 2 or len(names) != len(predictions):
+def check_predictions(names: list[str], predictions: tf.Tensor, top_k: int) -> None:
+    if predictions.shape.rank != 2 or len(names) != len(predictions):
         raise ValueError(
             "each batch must hold predictions of shape [B, C] for B video ids. "
-            f"Received: shape {list(predictions.shape)} for {len(names)} ids, the first of them {names[:1]}"
+            f"Received: shape {predictions.shape.as_list()} for {len(names)} ids, the first of them {names[:1]}"
         )
     if top_k > predictions.shape[1]:
         raise ValueError(f"--top_k={top_k} exceeds the number of classes, {predictions.shape[1]}; lower it")
-    finite = np.isfinite(predictions)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
+    is_finite = tf.math.is_finite(predictions)
+    if not tf.reduce_all(is_finite):
+        row, column = np.argwhere(~is_finite.numpy())[0]
         raise ValueError(
             f"the prediction for video {names[row]!r}, class {column}, is {predictions[row, column]}, not a "
             "finite number; the weights may have diverged in training, so take an earlier checkpoint"

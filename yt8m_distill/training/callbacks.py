@@ -68,8 +68,13 @@ class RunCallback(keras.callbacks.Callback):
         self.save = save
         self.save_every_steps = save_every_steps
         self.max_steps = max_steps
+        self._num_updates = 0
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._read_num_updates()
 
     def on_train_batch_end(self, batch, logs=None):
+        self._num_updates += 1
         self.position.step += 1
         self.position.examples += self.global_batch_size
         self.progress.count(self.global_batch_size)
@@ -78,8 +83,9 @@ class RunCallback(keras.callbacks.Callback):
             # The first step of a pass may compile; wait for it, then time the rest.
             float(logs["loss"])
             self.progress.start_timing()
-        # The model counts its optimizer's updates, which start anew when fine-tuning does.
-        if int(self.model.optimizer.iterations.numpy()) % METRICS_EVERY_STEPS == 0:
+        if self._num_updates % METRICS_EVERY_STEPS == 0:
+            self._read_num_updates()  # a step whose float16 gradients overflow counts no update
+        if self._num_updates % METRICS_EVERY_STEPS == 0:
             self._log(step, {name: float(value) for name, value in logs.items()})
         if step % self.save_every_steps == 0:
             self.progress.stop_timing()
@@ -87,6 +93,13 @@ class RunCallback(keras.callbacks.Callback):
             self.progress.start_timing()
         if self.max_steps and step >= self.max_steps:
             self.model.stop_training = True
+
+    def _read_num_updates(self):
+        """Takes over the model's count of its optimizer's updates, which starts anew when fine-tuning does.
+
+        Not at every step: reading a variable waits for the device.
+        """
+        self._num_updates = int(self.model.optimizer.iterations.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
         self.progress.stop_timing()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import time
 
+import tensorflow as tf
+
 from yt8m_distill.data import evaluation_dataset, readable_errors
 from yt8m_distill.metrics import EvaluationMetrics, SegmentMetrics
+from yt8m_distill.metrics.checks import check_finite
 from yt8m_distill.models import LABEL_LOSSES, Ensemble, VideoClassifier, predict_batches
 
 
@@ -58,13 +61,25 @@ def evaluate(
         for batch in predict_batches(model, dataset, strategy):
             predictions, labels = batch["predictions"], batch["labels"]
             label_weights = batch.get("label_weights")
-            losses = LABEL_LOSSES[label_loss](labels, predictions, label_weights).numpy()
+            losses = LABEL_LOSSES[label_loss](labels, predictions, label_weights)
             if segments:
-                segment_metrics.accumulate(predictions, labels, label_weights)
+                segment_metrics.accumulate(predictions.numpy(), labels, label_weights)
                 predictions = predictions * label_weights
-            means = metrics.accumulate(predictions, labels, losses)
+            means = metrics.accumulate_ranked(*_ranked(predictions, metrics.depth_of(labels)), labels, losses.numpy())
             finished = time.perf_counter()
             if on_batch is not None:
                 on_batch({"num_examples": len(labels), **means, "seconds": finished - started})
             started = finished
     return {**metrics.result(), **(segment_metrics.result() if segments else {})}
+
+
+def _ranked(predictions, depth):
+    """The best classes and their predictions, [B, depth], found on the device that predicted.
+
+    Raises:
+      ValueError: a prediction is NaN or infinite.
+    """
+    if not tf.reduce_all(tf.math.is_finite(predictions)):
+        check_finite(predictions.numpy())
+    scores, classes = tf.math.top_k(predictions, depth)
+    return classes.numpy(), scores.numpy()

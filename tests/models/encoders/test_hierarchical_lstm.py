@@ -41,6 +41,22 @@ def test_equals_a_loop_over_blocks(block_length, num_layers):
             np.testing.assert_allclose(outputs["block_states"][video, : len(block_states)], block_states, atol=1e-6)
 
 
+def test_blocks_without_frames_are_not_read(monkeypatch):
+    layer = HierarchicalLstm(3, CELLS)
+    layer(FEATURES, NUM_FRAMES)
+    read, call = [], layer.frame_lstm.call
+
+    def recording_call(blocks, *args, **kwargs):
+        read.append(blocks)
+        return call(blocks, *args, **kwargs)
+
+    monkeypatch.setattr(layer.frame_lstm, "call", recording_call)
+    layer(FEATURES, NUM_FRAMES)
+    assert read[0].shape == (4 + 3 + 2 + 1 + 1 + 0, 3, WIDTH)  # of the 24 that 10 slots have room for
+    layer(FEATURES[:2], np.zeros(2, np.int32))
+    assert read[1].shape == (0, 3, WIDTH)
+
+
 def test_hidden_encodes_without_the_cell_states():
     layer = HierarchicalLstm(3, CELLS, 2, lstm_state="hidden")
     encoding = layer(FEATURES, NUM_FRAMES)["encoding"]

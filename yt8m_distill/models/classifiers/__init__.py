@@ -1,7 +1,8 @@
 """Classifiers: an encoding [B, E] to class probabilities [B, num_classes], float32. One classifier a file.
 
 A classifier may return a dict instead, with `predictions` and what its `auxiliary_losses(outputs, label_loss)` needs to
-add to the label loss in training.
+add to the label loss in training. `classifier.layer_macs()` counts the multiply-accumulates of one video (see
+`CountsMacs`).
 """
 
 from yt8m_distill.models.classifiers.logistic import Logistic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
 
 
@@ -12,7 +13,7 @@ def slim_l2(weight: float):
     return keras.regularizers.L2(weight / 2) if weight else None
 
 
-class Logistic(keras.layers.Layer):
+class Logistic(CountsMacs, keras.layers.Layer):
     """A dense layer and a sigmoid for each class, with the original's L2 penalty on its weights.
 
     Source: `LogisticModel` of the original's video_level_models.py.
@@ -37,9 +38,9 @@ class Logistic(keras.layers.Layer):
     def call(self, encoding):
         return tf.sigmoid(tf.cast(self.dense(encoding), tf.float32))
 
-    def macs(self) -> int:
-        """Multiply-accumulates of one video."""
-        return int(tf.size(self.dense.kernel))
+    def layer_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video."""
+        return {"dense": self.dense.kernel.shape.num_elements()}
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "l2": self.l2, "bias_l2": self.bias_l2}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models.classifiers.logistic import slim_l2
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
 
 
-class MixtureLogistic(keras.layers.Layer):
+class MixtureLogistic(CountsMacs, keras.layers.Layer):
     """Classifies each branch's encoding by itself, and mixes the logits: z = sum_m weight_m z_m.
 
     In training each branch also learns the labels, and from the mixture (on-the-fly distillation): softmax(z_m / T) is
@@ -74,9 +75,10 @@ class MixtureLogistic(keras.layers.Layer):
             total += label_loss(tf.sigmoid(logits)) + self.co_distillation_weight * divergence
         return total
 
-    def macs(self) -> int:
-        """Multiply-accumulates of one video: the branches' products and their mixture."""
-        return sum(int(tf.size(branch.kernel)) for branch in self.branches) + self.num_branches * self.num_classes
+    def layer_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video."""
+        macs = {branch.name: branch.kernel.shape.num_elements() for branch in self.branches}
+        return {**macs, "mixture": self.num_branches * self.num_classes}
 
     def _part_sizes(self, width):
         size = width // self.num_branches - 1

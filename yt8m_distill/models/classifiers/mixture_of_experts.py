@@ -6,10 +6,11 @@ import tensorflow as tf
 
 from yt8m_distill.models.classifiers.logistic import slim_l2
 from yt8m_distill.models.context_gating import ContextGating
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
 
 
-class MixtureOfExperts(keras.layers.Layer):
+class MixtureOfExperts(CountsMacs, keras.layers.Layer):
     """For each class m experts vote, weighted by a softmax gate that may also choose a dummy expert voting 0.
 
     p_c = sum over j < m of softmax(gate_c)_j * sigmoid(expert_cj). Columns are class-major, as in the original:
@@ -54,10 +55,12 @@ class MixtureOfExperts(keras.layers.Layer):
             return probabilities
         return self.probability_gating(probabilities, training=training)
 
-    def macs(self) -> int:
-        """Multiply-accumulates of one video."""
-        gating = 0 if self.probability_gating is None else self.probability_gating.macs()
-        return int(tf.size(self.gates.kernel) + tf.size(self.experts.kernel)) + gating
+    def layer_macs(self) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video."""
+        macs = {layer.name: layer.kernel.shape.num_elements() for layer in (self.gates, self.experts)}
+        if self.probability_gating is not None:
+            macs["gating"] = self.probability_gating.macs()
+        return macs
 
     def get_config(self):
         return {

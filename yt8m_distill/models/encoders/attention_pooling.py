@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
+from yt8m_distill.models.macs import CountsMacs, macs_by_layer
 from yt8m_distill.stack import keras
 
 _LONGEST_PERIOD = 10000.0
@@ -14,7 +15,7 @@ _LONGEST_PERIOD = 10000.0
 _EPSILON = 1e-6
 
 
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(CountsMacs, keras.layers.Layer):
     """What one would reach for today: self-attention between frames, then one learned query that sums them up.
 
     Frames are projected to `hidden_size`, given sinusoidal positions (their numbers among the frames read, not times),
@@ -73,10 +74,14 @@ class AttentionPooling(keras.layers.Layer):
         encoding = tf.reshape(pooled, [-1, self.hidden_size])
         return {"encoding": zero_without_frames(encoding, num_frames), "frame_states": states}
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames: the layers, the pooling scores and the weighted mean."""
-        a_frame = int(tf.size(self.projection.kernel) + tf.size(self.pooling_scores.kernel)) + self.hidden_size
-        return num_frames * a_frame + sum(layer.macs(num_frames) for layer in self.transformer_layers)
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        return {
+            "projection": num_frames * self.projection.kernel.shape.num_elements(),
+            **macs_by_layer(self.transformer_layers, num_frames),
+            "pooling_scores": num_frames * self.pooling_scores.kernel.shape.num_elements(),
+            "weighted_mean": num_frames * self.hidden_size,
+        }
 
     def get_config(self):
         return {
@@ -88,7 +93,7 @@ class AttentionPooling(keras.layers.Layer):
         }
 
 
-class TransformerLayer(keras.layers.Layer):
+class TransformerLayer(CountsMacs, keras.layers.Layer):
     """Self-attention and a feed-forward network, each added to its input and normalising it first.
 
     Args:
@@ -119,10 +124,16 @@ class TransformerLayer(keras.layers.Layer):
         states += self.dropout(attended, training=training)
         return states + self.dropout(self.narrow(self.widen(self.feed_forward_norm(states))), training=training)
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of so many frames: four projections, two T x T products, the feed-forward network."""
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for so many frames. Attention is four projections and two products of
+        every frame with every other.
+        """
         width = self.narrow.kernel.shape[-1]
-        return num_frames * 12 * width * width + 2 * num_frames * num_frames * width
+        return {
+            "attention": 4 * num_frames * width * width + 2 * num_frames * num_frames * width,
+            "widen": num_frames * self.widen.kernel.shape.num_elements(),
+            "narrow": num_frames * self.narrow.kernel.shape.num_elements(),
+        }
 
     def get_config(self):
         return {**super().get_config(), "num_heads": self.num_heads, "dropout": self.dropout_rate}

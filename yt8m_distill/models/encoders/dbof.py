@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.models.batch_normalization import BatchNormalization
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.models.normalized_dense import NormalizedDense
 from yt8m_distill.stack import keras
 
@@ -13,7 +14,7 @@ POOLING_METHODS = ("average", "max")
 ACTIVATIONS = ("sigmoid", "relu6")
 
 
-class DeepBagOfFrames(keras.layers.Layer):
+class DeepBagOfFrames(CountsMacs, keras.layers.Layer):
     """Projects single frames to many clusters, pools over the frames, and projects to the encoding.
 
     Of a sequence longer than `iterations`, so many frames are used: drawn with replacement in training, spread evenly
@@ -108,9 +109,10 @@ class DeepBagOfFrames(keras.layers.Layer):
         # No activation is below 0, so padding of 0 is never above a frame.
         return tf.reduce_max(tf.where(is_frame, clusters, 0), axis=1)
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        return min(num_frames, self.iterations) * self.clusters.macs() + self.hidden.macs()
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        frames_used = min(num_frames, self.iterations)
+        return {"clusters": frames_used * self.clusters.macs(), "hidden": self.hidden.macs()}
 
     def get_config(self):
         names = ("iterations", "cluster_size", "hidden_size", "pooling_method", "activation")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
 
 
-class MeanFeatures(keras.layers.Layer):
+class MeanFeatures(CountsMacs, keras.layers.Layer):
     """Takes the L2-normalised mean features of a video for its encoding.
 
     Input: features [B, D]. Output: `{"encoding": [B, D]}`.
@@ -14,6 +15,6 @@ class MeanFeatures(keras.layers.Layer):
     def call(self, features):
         return {"encoding": features}
 
-    def macs(self, num_frames: int) -> int:
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
         """No matrix product."""
-        return 0
+        return {}

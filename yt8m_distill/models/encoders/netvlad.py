@@ -7,11 +7,12 @@ import tensorflow as tf
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.context_gating import ContextGating
 from yt8m_distill.models.encoders.vlad_pooling import VladPooling
+from yt8m_distill.models.macs import CountsMacs, macs_by_layer
 from yt8m_distill.models.normalized_dense import NormalizedDense
 from yt8m_distill.stack import keras
 
 
-class NetVlad(keras.layers.Layer):
+class NetVlad(CountsMacs, keras.layers.Layer):
     """Pools each feature by clusters of its own; the encoding is the gated hidden vector that enters the classifier.
 
     The first feature has `cluster_size` clusters, the others half as many: 256 for rgb and 128 for audio in the
@@ -73,10 +74,12 @@ class NetVlad(keras.layers.Layer):
             hidden = tf.nn.relu6(hidden)
         return {"encoding": hidden if self.gating is None else self.gating(hidden, training=training)}
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        gating = 0 if self.gating is None else self.gating.macs()
-        return sum(pooling.macs(num_frames) for pooling in self.poolings) + self.hidden.macs() + gating
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        macs = {**macs_by_layer(self.poolings, num_frames), "hidden": self.hidden.macs()}
+        if self.gating is not None:
+            macs["gating"] = self.gating.macs()
+        return macs
 
     def get_config(self):
         return {

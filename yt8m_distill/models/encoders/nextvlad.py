@@ -7,11 +7,12 @@ import tensorflow as tf
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.context_gating import SqueezeExcitationGating
 from yt8m_distill.models.encoders.vlad_pooling import without_gradient_where_empty
+from yt8m_distill.models.macs import CountsMacs, macs_by_layer
 from yt8m_distill.models.normalized_dense import NormalizedDense
 from yt8m_distill.stack import keras
 
 
-class NextVladPooling(keras.layers.Layer):
+class NextVladPooling(CountsMacs, keras.layers.Layer):
     """Widens each frame, splits it into groups, and pools the groups by shared clusters, each group by its attention.
 
     x' = FC(x), of width expansion * d, seen as G groups of width expansion * d / G; group g of frame t counts
@@ -65,10 +66,14 @@ class NextVladPooling(keras.layers.Layer):
         vlad = without_gradient_where_empty(tf.math.l2_normalize(vlad, axis=1), is_frame)
         return self.output_norm(tf.reshape(vlad, [-1, width * self.cluster_size]), training=training)
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        a_frame = int(tf.size(self.expand.kernel) + tf.size(self.attention.kernel)) + self.assignment.macs()
-        return num_frames * (a_frame + self.groups * int(tf.size(self.anchors)))
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        return {
+            "expand": num_frames * self.expand.kernel.shape.num_elements(),
+            "attention": num_frames * self.attention.kernel.shape.num_elements(),
+            "assignment": num_frames * self.assignment.macs(),
+            "weighted_sum": num_frames * self.groups * self.anchors.shape.num_elements(),
+        }
 
     def get_config(self):
         return {
@@ -79,7 +84,7 @@ class NextVladPooling(keras.layers.Layer):
         }
 
 
-class NextVlad(keras.layers.Layer):
+class NextVlad(CountsMacs, keras.layers.Layer):
     """Pools each feature, then a hidden layer and its gating; the encoding is the gated vector.
 
     The first feature has `cluster_size` clusters and `groups` groups, the others half as many of both.
@@ -141,15 +146,16 @@ class NextVlad(keras.layers.Layer):
         hidden = self.hidden(pooled, training=training)  # [B, hidden_size]
         return {"encoding": self.gating(hidden, training=training)}
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        return sum(pooling.macs(num_frames) for pooling in self.poolings) + self.hidden.macs() + self.gating.macs()
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        macs = macs_by_layer(self.poolings, num_frames)
+        return {**macs, "hidden": self.hidden.macs(), "gating": self.gating.macs()}
 
     def get_config(self):
         return {**super().get_config(), **self.settings}
 
 
-class MixtureNextVlad(keras.layers.Layer):
+class MixtureNextVlad(CountsMacs, keras.layers.Layer):
     """Several NeXtVLAD encoders side by side, and how much each counts for this video, by its mean frame.
 
     The weights are softmax(FC(BN(mean frame))); the authors' mean counts padding, this one does not.
@@ -181,9 +187,10 @@ class MixtureNextVlad(keras.layers.Layer):
         weights = tf.nn.softmax(tf.cast(logits, tf.float32))  # [B, num_branches]
         return {"encoding": tf.concat([tf.cast(part, tf.float32) for part in (*encodings, weights)], axis=-1)}
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        return sum(branch.macs(num_frames) for branch in self.branches) + int(tf.size(self.mixture.kernel))
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        macs = macs_by_layer(self.branches, num_frames)
+        return {**macs, "mixture": self.mixture.kernel.shape.num_elements()}
 
     def get_config(self):
         return {**super().get_config(), "num_branches": self.num_branches, **self.branches[0].settings}

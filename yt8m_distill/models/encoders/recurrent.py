@@ -5,12 +5,13 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
+from yt8m_distill.models.macs import CountsMacs, step_macs
 from yt8m_distill.stack import keras
 
 UNITS = ("lstm", "gru")
 
 
-class Recurrent(keras.layers.Layer):
+class Recurrent(CountsMacs, keras.layers.Layer):
     """Reads the frames one by one; the encoding is the top layer's hidden state after the last one.
 
     Bidirectional layers also read from the last frame to the first; both directions' states are put side by side.
@@ -54,14 +55,12 @@ class Recurrent(keras.layers.Layer):
         encoding = zero_without_frames(tf.concat(hidden, axis=-1), num_frames)
         return {"encoding": encoding, "frame_states": features}
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames."""
-        return num_frames * sum(int(tf.size(cell.kernel) + tf.size(cell.recurrent_kernel)) for cell in self._cells())
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        return {layer.name: num_frames * sum(map(step_macs, self._cells(layer))) for layer in self.recurrent_layers}
 
-    def _cells(self):
-        for layer in self.recurrent_layers:
-            for direction in (layer.forward_layer, layer.backward_layer) if self.bidirectional else (layer,):
-                yield direction.cell
+    def _cells(self, layer):
+        return [layer.forward_layer.cell, layer.backward_layer.cell] if self.bidirectional else [layer.cell]
 
     def get_config(self):
         return {

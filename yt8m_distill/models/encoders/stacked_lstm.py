@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.models.macs import CountsMacs, step_macs
 from yt8m_distill.stack import keras
 
 
-class StackedLstm(keras.layers.Layer):
+class StackedLstm(CountsMacs, keras.layers.Layer):
     """LSTM layers on top of each other, each reading the hidden states of the one below.
 
     Sequences end where their length says: the state stays what it was after the last valid step. Every sequence is
@@ -42,10 +43,9 @@ class StackedLstm(keras.layers.Layer):
             states += [cell, hidden]
         return features, states
 
-    def macs(self, num_steps: int) -> int:
-        """Multiply-accumulates of reading so many steps."""
-        kernels = [kernel for lstm in self.lstm_layers for kernel in (lstm.cell.kernel, lstm.cell.recurrent_kernel)]
-        return num_steps * sum(int(tf.size(kernel)) for kernel in kernels)
+    def layer_macs(self, num_steps: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for reading so many steps."""
+        return {lstm.name: num_steps * step_macs(lstm.cell) for lstm in self.lstm_layers}
 
     def get_config(self):
         return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.models.normalized_dense import NormalizedDense
 from yt8m_distill.stack import keras
 
 VARIANTS = ("netvlad", "netrvlad", "softdbow")
 
 
-class VladPooling(keras.layers.Layer):
+class VladPooling(CountsMacs, keras.layers.Layer):
     """Assigns each frame to K clusters with weights a = softmax(BN(x W)), and sums up over the video's frames:
 
       netvlad: the weighted residuals from the clusters' anchors c, sum_t a_tk (x_t - c_k);
@@ -63,10 +64,11 @@ class VladPooling(keras.layers.Layer):
         vlad = without_gradient_where_empty(tf.math.l2_normalize(vlad, axis=1), is_frame)
         return tf.math.l2_normalize(tf.reshape(vlad, [-1, features.shape[-1] * self.cluster_size]), axis=-1)
 
-    def macs(self, num_frames: int) -> int:
-        """Multiply-accumulates of one video of so many frames: the assignment and the weighted sum."""
-        sums = 0 if self.variant == "softdbow" else self.assignment.macs()  # as many: d K
-        return num_frames * (self.assignment.macs() + sums)
+    def layer_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of each layer for one video of so many frames."""
+        assignment = num_frames * self.assignment.macs()
+        # The weighted sum takes as many: d K of each frame.
+        return {"assignment": assignment, **({} if self.variant == "softdbow" else {"weighted_sum": assignment})}
 
     def get_config(self):
         return {
