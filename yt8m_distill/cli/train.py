@@ -97,7 +97,13 @@ def _define_machine_flags(groups):
         ["none", "bfloat16", "float16"],
         "Compute in 16 bits; weights stay float32.",
     )
-    groups.add(group, flags.DEFINE_boolean, "jit_compile", False, "Compile the training step with XLA.")
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "jit_compile",
+        False,
+        "Compile the training step with XLA; not for recurrent models.",
+    )
     groups.add(
         group, flags.DEFINE_boolean, "log_device_placement", False, "Log the device of every operation."
     )

@@ -39,6 +39,8 @@ class ModelSpec:
       hyperparameters: those of the encoder with their defaults, and other defaults for the common ones.
       build_frame_input: makes the first layer of a frame-level model.
       build_logistic: makes the classifier where that is a `LogisticModel`.
+      compiles: whether XLA can compile the model. It cannot compile cuDNN's recurrent kernels, nor steps over what
+        only the data tells.
     """
 
     frame_level: bool
@@ -46,6 +48,7 @@ class ModelSpec:
     hyperparameters: dict = dataclasses.field(default_factory=dict)
     build_frame_input: Callable = lambda config: FrameInput(name="frame_input")
     build_logistic: Callable = lambda config: Logistic(config.num_classes, name="classifier")
+    compiles: bool = True
 
     def __post_init__(self):
         object.__setattr__(self, "hyperparameters", {**COMMON_HYPERPARAMETERS, **self.hyperparameters})
@@ -212,10 +215,15 @@ ZOO = {
             "dbof_add_batch_norm": True,
         },
     ),
-    "LstmModel": ModelSpec(True, _build_lstm, {**_LSTM, "bidirectional": False}),
-    "GruModel": ModelSpec(True, _build_gru, {"gru_cells": 1024, "gru_layers": 2, "bidirectional": False}),
+    "LstmModel": ModelSpec(True, _build_lstm, {**_LSTM, "bidirectional": False}, compiles=False),
+    "GruModel": ModelSpec(
+        True, _build_gru, {"gru_cells": 1024, "gru_layers": 2, "bidirectional": False}, compiles=False
+    ),
     "HierarchicalLstmModel": ModelSpec(
-        True, _build_hierarchical_lstm, {**_LSTM, "num_blocks": None, "block_length": None, "lstm_state": "all"}
+        True,
+        _build_hierarchical_lstm,
+        {**_LSTM, "num_blocks": None, "block_length": None, "lstm_state": "all"},
+        compiles=False,
     ),
     # The defaults of the VLAD models are their published settings, not those of their code's flags.
     "NetVLADModelLF": ModelSpec(

@@ -19,7 +19,7 @@ from yt8m_distill.data import (
 )
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller
-from yt8m_distill.models import ModelConfig, write_model_flags
+from yt8m_distill.models import ZOO, ModelConfig, load_model_config, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, checkpoint_path
 from yt8m_distill.stack import keras
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
@@ -63,6 +63,8 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         check_first_record(given, model_config.schema)
     # A mistyped --groups, --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
     model_config.check_layers()
+    if config.jit_compile:
+        _check_compiles(model_config, config.teacher_dir)
     create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
     if config.teacher_dir:
         checkpoint_path(config.teacher_dir, config.teacher_checkpoint)
@@ -335,6 +337,13 @@ class _Run:
 
     def _reached_max_steps(self):
         return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
+
+
+def _check_compiles(model_config, teacher_dir):
+    of_teacher = [load_model_config(teacher_dir)] if teacher_dir else []
+    for name in (model_config.model, *(config.model for config in of_teacher)):
+        if not ZOO[name].compiles:
+            raise ValueError(f"--jit_compile does not go with {name}: XLA compiles no recurrent model. Leave it out.")
 
 
 def _position():

@@ -44,7 +44,7 @@ class TrainingConfig:
       seed: of initial weights, data order and dropout.
       start_new_model: delete what the train_dir holds and start over.
       mixed_precision: `none`, `bfloat16` or `float16` computation; weights stay float32.
-      jit_compile: compile the step with XLA.
+      jit_compile: compile the step with XLA; not for recurrent models.
       distillation: losses and scheme, or None to train on labels alone.
       teacher_dir: train_dir of the teacher. Serial distillation needs it; a parallel one starts its teacher from it.
       teacher_checkpoint: `latest` or `best` of the teacher's checkpoints.
