@@ -158,7 +158,7 @@ def test_help_of_each_command(name, capsys):
             *("MixtureNeXtVLADModel", "AttentionPoolingModel", "Help"),
         ],
         "eval.py": ["Evaluation", "Machine", "Help"],
-        "inference.py": ["Inference", "Segments", "Machine", "Help"],
+        "inference.py": ["Inference", "Segments", "Shards", "Machine", "Help"],
         "export_model.py": ["Export", "Help"],
     }[name]
     assert [line[:-1] for line in out.splitlines()[1:] if line and line[0] != " "] == groups

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from absl import flags
 
 from yt8m_distill.cli.command import is_cluster
+
+_logger = logging.getLogger(__name__)
 
 MACHINE = "Machine"
 
@@ -16,18 +20,39 @@ def define_strategy_flags(groups) -> None:
         "strategy",
         "auto",
         ["auto", "one_device", "mirrored", "multi_worker"],
-        "tf.distribute strategy: multi_worker where TF_CONFIG names several workers, mirrored over GPUs where "
-        "--num_gpu is above 1, else one_device. --strategy=mirrored takes all GPUs unless --num_gpu says fewer.",
+        "tf.distribute strategy. auto is multi_worker where TF_CONFIG names several workers, mirrored over the GPUs "
+        "where there are several, else one_device.",
     )
-    groups.add(MACHINE, flags.DEFINE_integer, "num_gpu", 1, "The most GPUs to use.", lower_bound=1)
+    groups.add(
+        MACHINE, flags.DEFINE_integer, "num_gpu", 1, "The most GPUs of this machine to use.", lower_bound=1
+    )
+    # The original's default is 1. What nobody has set means all (see `create_strategy_from`), and the help says so.
+    groups.values["num_gpu"].default_as_str = "all"
 
 
-def create_strategy_from(values):
-    """The strategy that the flags and TF_CONFIG ask for."""
+def create_strategy_from(values, stands_alone: bool = False):
+    """The strategy that the flags and TF_CONFIG ask for.
+
+    Args:
+      values: the flags.
+      stands_alone: the process works by itself, even if TF_CONFIG names others.
+
+    Raises:
+      ValueError: as `create_strategy`, or `multi_worker` for a process that stands alone.
+    """
     from yt8m_distill.training import create_strategy
 
-    takes_all = values.strategy in ("mirrored", "multi_worker") and not values["num_gpu"].present
-    return create_strategy(values.strategy, None if takes_all else values.num_gpu, is_cluster())
+    if stands_alone and values.strategy == "multi_worker":
+        raise ValueError("--strategy=multi_worker is for training; this command works by itself. Leave it out.")
+    max_gpus = values.num_gpu if values["num_gpu"].present else None
+    return create_strategy(values.strategy, max_gpus, not stands_alone and is_cluster())
+
+
+def log_batch_size(values, strategy, purpose: str) -> None:
+    """States the size of a step's batch: of all replicas and, if they are several, of each."""
+    num_replicas = strategy.num_replicas_in_sync
+    shares = f": {values.batch_size} a replica on {num_replicas} replicas" if num_replicas > 1 else ""
+    _logger.info("Using batch size of %d for %s%s.", values.batch_size * num_replicas, purpose, shares)
 
 
 def define_checkpoint_flag(groups, group) -> None:

@@ -1,4 +1,4 @@
-"""`yt8m-cost`: what one video costs each model with each frame budget, or a trained model layer by layer."""
+"""`cost.py`, `yt8m-cost`: what one video costs each model with each frame budget, or a trained model by layer."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NUMBERS += ("weights_bytes", "bytes_read", "record_bytes", "paper_flops")
 
 def main(argv=None) -> int:
     description = "counts what one video costs: multiply-accumulates, weights, bytes read."
-    return run_command("yt8m-cost", description, _define_flags, _run, argv)
+    return run_command("cost.py", description, _define_flags, _run, argv)
 
 
 def _define_flags(groups):

@@ -14,6 +14,7 @@ from yt8m_distill.cli.common_flags import (
     define_checkpoint_flag,
     define_prediction_flags,
     define_strategy_flags,
+    log_batch_size,
     number_list,
 )
 from yt8m_distill.cli.eval import EvaluationLog
@@ -133,7 +134,7 @@ def _run_ensemble(values):
         raise ValueError("--output_metrics_json needs --eval_data_pattern.")
     if not (values.eval_data_pattern or values.output_file or values.output_dir):
         raise ValueError("Give --eval_data_pattern, --input_data_pattern with --output_file, or --output_dir.")
-    strategy = create_strategy_from(values)  # first: a cluster must be known before TensorFlow's runtime starts
+    strategy = create_strategy_from(values, stands_alone=True)
     eval_files = list_record_files(values.eval_data_pattern, "evaluation") if values.eval_data_pattern else []
     input_files = list_record_files(values.input_data_pattern, "input") if values.input_data_pattern else []
     train_dirs = _paths(values, "train_dirs")
@@ -154,7 +155,7 @@ def _run_ensemble(values):
         _evaluate(values, ensemble, checkpoints, eval_files, strategy)
     if input_files:
         _logger.info("number of input files: %d", len(input_files))
-        write_video_predictions(values, ensemble, input_files, strategy, write_submission)
+        write_video_predictions(values, ensemble, input_files, strategy, write_submission, values.output_file)
 
 
 def _evaluate(values, ensemble, checkpoints, files, strategy):
@@ -163,7 +164,7 @@ def _evaluate(values, ensemble, checkpoints, files, strategy):
     from yt8m_distill.models import checkpoint_step, read_model_flags
     from yt8m_distill.training import evaluate
 
-    _logger.info("Using batch size of %d for evaluation.", values.batch_size)
+    log_batch_size(values, strategy, "evaluation")
     _logger.info("number of evaluation files: %d", len(files))
     log = EvaluationLog(None, files, max(map(checkpoint_step, checkpoints)))
     metrics = evaluate(

@@ -10,7 +10,12 @@ import time
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import create_strategy_from, define_checkpoint_flag, define_strategy_flags
+from yt8m_distill.cli.common_flags import (
+    create_strategy_from,
+    define_checkpoint_flag,
+    define_strategy_flags,
+    log_batch_size,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -58,9 +63,9 @@ def _run(values):
     from yt8m_distill.models import checkpoint_path
 
     files = list_record_files(values.eval_data_pattern, "evaluation")
-    _logger.info("Using batch size of %d for evaluation.", values.batch_size)
+    strategy = create_strategy_from(values, stands_alone=True)
+    log_batch_size(values, strategy, "evaluation")
     _logger.info("number of evaluation files: %d", len(files))
-    strategy = create_strategy_from(values)
     if values.run_once:
         _evaluate_checkpoint(values, files, checkpoint_path(values.train_dir, values.checkpoint), strategy)
         return

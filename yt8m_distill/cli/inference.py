@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 
@@ -14,6 +15,7 @@ from yt8m_distill.cli.common_flags import (
     define_prediction_flags,
     define_strategy_flags,
 )
+from yt8m_distill.cli.inference_shards import check_shard_flags, define_shard_flags, merge_shards, shard_from
 from yt8m_distill.cli.segment_inference import (
     check_reads_frames,
     check_segment_flags,
@@ -49,12 +51,17 @@ def _define_flags(groups):
     groups.add(group, flags.DEFINE_string, "input_data_pattern", "", "Globs of the TFRecords to classify.")
     groups.add(group, flags.DEFINE_string, "output_file", "", "The file to write.")
     groups.add(
-        group, flags.DEFINE_string, "output_model_tgz", "", "Pack the model of --train_dir into this archive."
+        group,
+        flags.DEFINE_string,
+        "output_model_tgz",
+        "",
+        "Pack the model of --train_dir into this archive. Of several shards, the first one does it.",
     )
     groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video, or a segment.", lower_bound=1)
     define_prediction_flags(groups, group)
     define_format_flags(groups)
     define_segment_flags(groups)
+    define_shard_flags(groups)
     define_strategy_flags(groups)
 
 
@@ -62,6 +69,10 @@ def _run(values):
     from yt8m_distill.models import checkpoint_path
     from yt8m_distill.serving import pack_model, unpack_model
 
+    check_shard_flags(values)
+    if values.merge_shards:
+        merge_shards(values)
+        return
     if bool(values.train_dir) == bool(values.input_model_tgz):
         raise ValueError("Give exactly one of --train_dir and --input_model_tgz.")
     if values.output_model_tgz and values.input_model_tgz:
@@ -72,25 +83,30 @@ def _run(values):
         raise ValueError("--input_data_pattern must not be empty.")
     check_segment_flags(values)
     check_format_flags(values)
+    shard = shard_from(values)
     train_dir = values.train_dir
     if values.input_model_tgz:
-        unpack_model(values.input_model_tgz, values.untar_model_dir)
-        train_dir = values.untar_model_dir
+        # Shards on one machine must not replace the model that another is reading.
+        train_dir = shard.part_of(values.untar_model_dir) if shard else values.untar_model_dir
+        unpack_model(values.input_model_tgz, train_dir)
     path = checkpoint_path(train_dir, values.checkpoint)
-    if values.output_model_tgz:
+    if values.output_model_tgz and (shard is None or shard.index == 0):
         pack_model(os.path.join(train_dir, "model_flags.json"), path, values.output_model_tgz)
         _logger.info("Tarred model onto %s", values.output_model_tgz)
     if values.output_file:
-        _write_predictions(values, train_dir, path)
+        _write_predictions(values, train_dir, path, shard)
 
 
-def _write_predictions(values, train_dir, path):
+def _write_predictions(values, train_dir, path, shard):
     from yt8m_distill.data import check_first_record, list_record_files
     from yt8m_distill.models import load_model_at, load_model_config
+    from yt8m_distill.serving import describe_run, write_part
 
-    strategy = create_strategy_from(values)  # first: a cluster must be known before TensorFlow's runtime starts
+    strategy = create_strategy_from(values, stands_alone=True)
     files = list_record_files(values.input_data_pattern, "input")
-    _logger.info("number of input files: %d", len(files))
+    own_files = shard.share_of(files) if shard else files
+    share = f" of {len(files)}, the share of shard {shard.index} of {shard.count}" if shard else ""
+    _logger.info("number of input files: %d%s", len(own_files), share)
     config = load_model_config(train_dir)
     if values.segment_labels:
         check_reads_frames(config.schema)
@@ -101,4 +117,9 @@ def _write_predictions(values, train_dir, path):
     if values.segment_labels:
         write_segment_predictions(values, model, files, strategy)
         return
-    write_video_predictions(values, model, files, strategy, write)
+    predict = functools.partial(write_video_predictions, values, model, own_files, strategy, write)
+    if shard is None:
+        predict(values.output_file)
+        return
+    settings = {name: values[name].value for name in ("output_format", "top_k", "vocabulary")}
+    write_part(values.output_file, shard, describe_run(config, path, files, **settings), predict)

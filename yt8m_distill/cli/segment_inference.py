@@ -6,6 +6,8 @@ import logging
 
 from absl import flags
 
+from yt8m_distill.cli.common_flags import log_batch_size
+
 _logger = logging.getLogger(__name__)
 
 _ONLY_WITH_SEGMENTS = ("segment_label_ids_file", "segment_max_pred")
@@ -59,6 +61,7 @@ def write_segment_predictions(values, model, files, strategy):
     if values.segment_label_ids_file:
         classes = read_segment_classes(values.segment_label_ids_file, schema.num_classes)
     batch_size = values.batch_size * strategy.num_replicas_in_sync
+    log_batch_size(values, strategy, "inference")
     dataset = window_dataset(files, schema, batch_size, num_readers=values.num_readers)
     progress = Progress(estimate_num_records(files), unit="videos")
     num_videos = 0

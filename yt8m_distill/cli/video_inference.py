@@ -8,6 +8,8 @@ import time
 
 from absl import flags
 
+from yt8m_distill.cli.common_flags import log_batch_size
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,13 +52,16 @@ def prediction_writer(values, num_classes):
     return functools.partial(write_json_lines, names=names)
 
 
-def write_video_predictions(values, model, files, strategy, write):
-    """Writes --output_file from all videos of the record files, by `write` (see `prediction_writer`)."""
+def write_video_predictions(values, model, files, strategy, write, path) -> int:
+    """Writes a file from all videos of the record files, by `write` (see `prediction_writer`); returns how many."""
+    if not files:  # one of more shards than there are files
+        return write(path, [], values.top_k)
     from yt8m_distill.data import estimate_num_records, evaluation_dataset, readable_errors
     from yt8m_distill.models import predict_batches
     from yt8m_distill.training import Progress
 
     batch_size = values.batch_size * strategy.num_replicas_in_sync
+    log_batch_size(values, strategy, "inference")
     dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, num_readers=values.num_readers)
     progress = Progress(estimate_num_records(files))
     started = time.perf_counter()
@@ -76,6 +81,7 @@ def write_video_predictions(values, model, files, strategy, write):
 
     with readable_errors(files, model.schema):
         batches = ((batch["video_ids"], batch["predictions"]) for batch in predict_batches(model, dataset, strategy))
-        total = write(values.output_file, batches, values.top_k, on_batch)
+        total = write(path, batches, values.top_k, on_batch)
     progress.close()
-    _logger.info("Done with inference. %d predictions written to %s", total, values.output_file)
+    _logger.info("Done with inference. %d predictions written to %s", total, path)
+    return total

@@ -228,7 +228,7 @@ def _parse_with_source(dataset, parse, sampling_seed=None, **settings):
     return dataset.map(parse_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=32)
 def _parse_graph(parse, settings):
     """A parser as a graph that all pipelines of the process share: each pass over the data builds a pipeline."""
 

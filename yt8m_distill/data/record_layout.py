@@ -102,7 +102,8 @@ def _field(serialized, record_end, position, tag):
     digits = header[:, 1:]
     # The high bit of a byte says that another one follows.
     in_use = tf.math.cumprod(digits // 128, axis=1, exclusive=True)  # [B, 4]
-    length = tf.reduce_sum(in_use * (digits % 128) * 128 ** tf.range(_LENGTH_BYTES, dtype=tf.int64), axis=1)
+    weights = tf.constant([128**place for place in range(_LENGTH_BYTES)], tf.int64)
+    length = tf.reduce_sum(in_use * (digits % 128) * weights, axis=1)
     start = position + 1 + tf.reduce_sum(in_use, axis=1)
     is_whole = in_use[:, -1] * digits[:, -1] < 128
     return _Field(tf.equal(header[:, 0], tag) & is_whole & (start + length <= record_end), start, start + length)
