@@ -1,126 +1,106 @@
-"""Time and memory of `EvaluationMetrics` on 1.1 million random videos, and its gain on plain Python.
-
-Command, from the repository root: `python benchmarks/metrics.py`. It takes two minutes of one core.
-
-Result on a Xeon of 2.5 GHz with AVX-512, busy with other work (CPU seconds of one core; peak memory above
-what the process held before; gain is the time of plain Python over that of `EvaluationMetrics`):
-
-| numpy  | accumulate | result | peak memory | gain, accumulate alone | gain, accumulate and result |
-|--------|------------|--------|-------------|------------------------|-----------------------------|
-| 1.26.4 | 77 s       | 7.6 s  | 0.69 GB     | 55                     | 18                          |
-| 2.5.5  | 39 s       | 6.6 s  | 0.69 GB     | 80                     | 15                          |
-
-The gains are for a single batch of 1024 videos, timed once, so they vary from run to run (43 and 55 were
-seen with numpy 1.26.4). After one batch `result` spends its time on 3862 classes of few entries; over all
-videos it adds only a tenth to a sixth to `accumulate`.
-"""
+"""`EvaluationMetrics` against metrics of plain Python, and at the size of the dataset."""
 
 from __future__ import annotations
 
-import argparse
-import resource
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # the plain Python metrics live among the tests, which are not installed
+from benchmarks.processes import in_fresh_process, peak_memory_mb
+from benchmarks.timing import report_progress
+from yt8m_distill.metrics import EvaluationMetrics
 
-from tests.metrics import plain_python_metrics  # noqa: E402
-from yt8m_distill.metrics import EvaluationMetrics  # noqa: E402
-
-NUM_TEMPLATES = 4
-LABELS_PER_VIDEO = 3
-
-
-def main():
-    args = parse_args()
-    rng = np.random.default_rng(args.seed)
-    templates = [random_videos(rng, args.batch_size, args.num_classes) for _ in range(NUM_TEMPLATES)]
-    print(f"numpy {np.__version__}: {args.num_videos:,} videos, {args.num_classes} classes, top {args.top_k}")
-    measure_evaluation(args, rng, templates)
-    measure_gain(args, *templates[0])
+_ROOT = Path(__file__).resolve().parents[1]
+_TOP_K = 20
+_NUM_TEMPLATES = 4
+_LABELS_PER_VIDEO = 3
+_VIDEOS_OF_DATASET = 1_100_000  # about as many as YouTube-8M validates on
 
 
-def measure_evaluation(args, rng, templates):
-    """Prints the CPU seconds of `accumulate` and `result`, and by how much they raise the peak memory."""
-    metrics = EvaluationMetrics(args.num_classes, args.top_k)
+def measure(settings) -> list[dict]:
+    """Rows by number of videos: CPU seconds of `accumulate` and of `result`.
+
+    The smaller evaluation is done by plain Python, too, all of it: `times_plain_python` is how many times longer that
+    takes than `accumulate` and `result` together. After few videos `result` spends its time on thousands of classes
+    of few entries each; over all videos it adds a tenth to a sixth to `accumulate`.
+
+    Raises:
+      AssertionError: the two do not agree to 9 digits.
+    """
+    large = in_fresh_process(measure_evaluation, settings, settings.metrics_large_batches)
+    return [in_fresh_process(measure_gain, settings), large]
+
+
+def measure_evaluation(settings, num_batches: int) -> dict:
+    """The row of so many batches, by `EvaluationMetrics` alone, with the memory that they and it take."""
     memory_before = peak_memory_mb()
-    accumulate_seconds = 0.0
-    for predictions, labels in random_batches(rng, templates, args.num_videos):
+    row, _ = _evaluate(settings, random_batches(settings, num_batches), num_batches)
+    row["peak_memory_growth_mb"] = peak_memory_mb() - memory_before
+    share = row["videos"] / _VIDEOS_OF_DATASET
+    row["extrapolated_to_dataset_s"] = (row["accumulate_s"] + row["result_s"]) / share
+    return row
+
+
+def measure_gain(settings) -> dict:
+    """The row of the evaluation that plain Python does, too."""
+    sys.path.insert(0, str(_ROOT))  # the plain Python metrics live among the tests, which are not installed
+    from tests.metrics import plain_python_metrics
+
+    batches = list(random_batches(settings, settings.metrics_batches))
+    row, result = _evaluate(settings, batches, settings.metrics_batches)
+    report_progress(f"metrics: plain Python, {row['videos']} videos")
+    predictions, labels = (np.concatenate(parts).tolist() for parts in zip(*batches))
+    start = time.process_time()
+    expected = plain_python_metrics.evaluate(predictions, labels, _TOP_K)
+    row["plain_python_s"] = time.process_time() - start
+    assert all(abs(result[name] - value) < 1e-9 for name, value in expected.items()), (result, expected)
+    row["times_plain_python"] = row["plain_python_s"] / (row["accumulate_s"] + row["result_s"])
+    row["times_plain_python_accumulate_alone"] = row["plain_python_s"] / row["accumulate_s"]
+    return row
+
+
+def _evaluate(settings, batches, num_batches):
+    metrics = EvaluationMetrics(settings.num_classes, _TOP_K)
+    seconds = num_videos = 0
+    for number, (predictions, labels) in enumerate(batches):
+        if number % 32 == 0:
+            report_progress(f"metrics: batch {number} of {num_batches}")
         start = time.process_time()
         metrics.accumulate(predictions, labels)
-        accumulate_seconds += time.process_time() - start
-    accumulate_memory = peak_memory_mb() - memory_before
+        seconds += time.process_time() - start
+        num_videos += len(predictions)
     start = time.process_time()
     result = metrics.result()
-    result_seconds = time.process_time() - start
-    result_memory = peak_memory_mb() - memory_before
-
-    videos_per_second = args.num_videos / accumulate_seconds
-    print(f"accumulate: {accumulate_seconds:.1f} CPU s ({videos_per_second:,.0f} videos/s)")
-    print(f"result: {result_seconds:.1f} CPU s")
-    print(f"peak memory growth: {accumulate_memory:.0f} MB in accumulate, {result_memory:.0f} MB in result")
-    print(", ".join(f"{name} {value:.6g}" for name, value in result.items()))
-
-
-def measure_gain(args, predictions, labels):
-    """Prints the CPU time of the plain Python metrics over that of `EvaluationMetrics` for one batch."""
-    lists = predictions.tolist(), labels.tolist()
-    start = time.process_time()
-    expected = plain_python_metrics.evaluate(*lists, args.top_k)
-    plain_seconds = time.process_time() - start
-    start = time.process_time()
-    metrics = EvaluationMetrics(args.num_classes, args.top_k)
-    metrics.accumulate(predictions, labels)
-    accumulate_seconds = time.process_time() - start
-    result = metrics.result()
-    seconds = time.process_time() - start
-    assert all(abs(result[name] - value) < 1e-9 for name, value in expected.items()), (result, expected)
-    print(
-        f"plain Python, one batch of {len(predictions)}: {plain_seconds:.2f} CPU s, "
-        f"{plain_seconds / seconds:.0f} times accumulate and result, "
-        f"{plain_seconds / accumulate_seconds:.0f} times accumulate alone"
-    )
+    row = {
+        "videos": num_videos,
+        "accumulate_s": seconds,
+        "result_s": time.process_time() - start,
+        "videos_per_s": num_videos / seconds,
+    }
+    return row, result
 
 
-def random_videos(rng, num_videos, num_classes):
-    """Predictions that are high for about ten classes a video, most of whose labels are among these."""
-    predictions = rng.random((num_videos, num_classes), dtype=np.float32)
-    np.power(predictions, 200, out=predictions)
-    odds = LABELS_PER_VIDEO / (num_classes * predictions.mean())
-    return predictions, rng.random(predictions.shape, dtype=np.float32) < predictions * odds
+def random_batches(settings, num_batches: int):
+    """Predictions float32 and labels bool [B, num_classes] of so many batches.
 
-
-def random_batches(rng, templates, num_videos):
-    """Batches that differ from the templates by a rotation of the classes and a factor on the predictions."""
-    batch_size, num_classes = templates[0][0].shape
-    for step, first in enumerate(range(0, num_videos, batch_size)):
-        predictions, labels = templates[step % len(templates)]
-        shift = int(rng.integers(num_classes))
+    Predictions are high for about ten classes a video, most of whose labels are among these. Batches are made of a few
+    templates by a rotation of the classes and a factor on the predictions.
+    """
+    rng = np.random.default_rng(0)
+    shape = settings.metrics_batch_size, settings.num_classes
+    templates = [_random_videos(rng, shape) for _ in range(min(_NUM_TEMPLATES, num_batches))]
+    for number in range(num_batches):
+        predictions, labels = templates[number % len(templates)]
+        shift = int(rng.integers(settings.num_classes))
         rotated = np.roll(predictions, shift, axis=1)
         rotated *= np.float32(rng.uniform(0.5, 1))
-        size = min(batch_size, num_videos - first)
-        yield rotated[:size], np.roll(labels, shift, axis=1)[:size]
+        yield rotated, np.roll(labels, shift, axis=1)
 
 
-def peak_memory_mb():
-    """Largest resident memory of this process so far (Linux counts it in KiB, macOS in bytes)."""
-    bytes_per_unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * bytes_per_unit / 1e6
-
-
-def parse_args():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--num_videos", type=int, default=1_100_000)
-    parser.add_argument("--num_classes", type=int, default=3862)
-    parser.add_argument("--top_k", type=int, default=20)
-    parser.add_argument("--batch_size", type=int, default=1024)
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()
+def _random_videos(rng, shape):
+    predictions = rng.random(shape, dtype=np.float32)
+    np.power(predictions, 200, out=predictions)
+    odds = _LABELS_PER_VIDEO / (shape[1] * predictions.mean())
+    return predictions, rng.random(shape, dtype=np.float32) < predictions * odds

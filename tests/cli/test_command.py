@@ -159,7 +159,7 @@ def test_help_of_each_command(name, capsys):
         ],
         "eval.py": ["Evaluation", "Machine", "Help"],
         "inference.py": ["Inference", "Segments", "Shards", "Machine", "Help"],
-        "export_model.py": ["Export", "Help"],
+        "export_model.py": ["Export", "Check of a LiteRT model", "Help"],
     }[name]
     assert [line[:-1] for line in out.splitlines()[1:] if line and line[0] != " "] == groups
 

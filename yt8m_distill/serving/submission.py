@@ -28,8 +28,8 @@ def write_submission(
     then one row `<id>,<class> <score> <class> <score> ...` a video, in the order of `batches`, with exactly
     `top_k` pairs formatted `"%i %g"` (6 significant digits), highest score first. Equal scores go to the
     lower class index (the original leaves their order open); scores below 2^-126 are equal, as TensorFlow
-    computes. Batches are written as they come, and the file
-    appears under `path` only when all of them are (see `open_atomic`).
+    computes. Batches are written as they come, and the file appears under `path` only when all of them are
+    (see `open_atomic`).
 
     Args:
         path: the CSV file, local or remote (`gs://...`).

@@ -59,8 +59,9 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
         num_blocks = -(-num_slots // self.block_length)
         features = tf.pad(features, [[0, 0], [0, num_blocks * self.block_length - num_slots], [0, 0]])
         blocks = tf.reshape(features, [-1, self.block_length, features.shape[-1]])  # [B * blocks, block_length, D]
-        block_starts = tf.range(num_blocks) * self.block_length
-        frames_of_block = tf.clip_by_value(num_frames[:, None] - block_starts, 0, self.block_length)  # [B, blocks]
+        # Not `clip_by_value`: with blocks of 6 frames, LiteRT takes that for a ReLU6, which it lacks for integers.
+        block_bounds = tf.minimum(num_frames[:, None], tf.range(num_blocks + 1) * self.block_length)
+        frames_of_block = block_bounds[:, 1:] - block_bounds[:, :-1]  # [B, blocks]
         outputs, states = self._read_blocks(blocks, tf.reshape(frames_of_block, [-1]), training)
 
         block_encodings = tf.reshape(states, [batch_size, num_blocks, states.shape[-1]])
