@@ -85,8 +85,8 @@ def test_a_trained_model_layer_by_layer(tmp_path, capsys):
 
 def test_what_cannot_be_counted_is_one_line(tmp_path, capsys):
     assert "Unknown model 'Lstm'. The models are: LogisticModel" in error(capsys, "--model=Lstm")
-    assert "num_sampled_frames must be a whole number from 1 to 8. Received: 9." in error(
-        capsys, *SMALL, "--num_sampled_frames=9"
+    assert "--num_sampled_frames must list numbers from 1 to max_frames=8. Received: '4,9'." in error(
+        capsys, *SMALL, "--num_sampled_frames=4,9"
     )
     assert "--num_sampled_frames must list whole numbers" in error(capsys, "--num_sampled_frames=30;20")
     assert "--gru_cells is a hyperparameter of none of these models: LstmModel" in error(

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from tests.records import make_videos, write_videos
@@ -29,7 +31,7 @@ def test_exports_and_checks_a_litert_model(places, tmp_path, capsys):
     size = sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["model.json", "model.tflite"]
     said = capsys.readouterr().err
-    assert f"Size: {size / 1e6:.1f} MB" in said
+    assert f"Size: {size / 1e6:.1f} MB, within the 1 GB of the YouTube-8M challenge" in said
     gap = evaluate(model, files)["gap"]  # so few weights are not quantised
     assert f"GAP over 11 videos: {gap:.5f} of the exported model, {gap:.5f} of the trained one, difference " in said
 
@@ -55,15 +57,28 @@ def test_warns_of_the_challenges_limit(places, tmp_path, capsys, monkeypatch):
     folder, _, _ = places
     monkeypatch.setattr(export_model, "_CHALLENGE_BYTES", 1000)
     flags = [f"--train_dir={folder / 'run'}", f"--output_dir={tmp_path / 'out'}"]
-    assert run(*flags, "--precision=float16", "--top_k=1") == 0
-    assert "more than the 1 GB that the YouTube-8M challenge" in capsys.readouterr().err
+    assert run(*flags, "--top_k=1") == 0
+    said = capsys.readouterr().err
+    assert "MB, above the 1 GB of the YouTube-8M challenge" in said and "--precision=float16 takes half of it" in said
     assert (tmp_path / "out" / "saved_model.pb").exists()
+
+
+def test_records_without_labels_give_no_gap(places, tmp_path, capsys):
+    folder, _, _ = places
+    unlabelled = [dataclasses.replace(video, labels=()) for video in make_videos(FRAMES, 3)]
+    write_videos(tmp_path, unlabelled, FRAMES)
+    flags = [f"--train_dir={folder / 'run'}", f"--output_dir={tmp_path / 'out'}", "--format=litert"]
+    assert run(*flags, f"--check_data_pattern={tmp_path}/*.tfrecord") == 2
+    assert "none of 3 videos has a label, so there is no GAP. The model is exported" in capsys.readouterr().err
+    assert (tmp_path / "out" / "model.tflite").exists()
 
 
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--precision=int8", "--top_k=1"], "precision of a SavedModel must be one of float32, float16"),
+        (["--precision=int8", "--top_k=1"], "--precision=int8 is for LiteRT models. Add --format=litert"),
+        (["--check_max_videos=5"], "--check_max_videos needs --check_data_pattern"),
+        (["--format=litert", "--top_k=5"], "--top_k is for SavedModels"),
         (["--check_data_pattern=x"], "--check_data_pattern checks LiteRT models only. Add --format=litert"),
         (["--format=litert", "--check_data_pattern=nowhere*"], "Unable to find check files"),
         (["--format=onnx"], "--format=onnx"),

@@ -21,7 +21,7 @@ NAMES, SIZES = ("rgb", "audio"), (200, 3)  # lengths of two bytes and of one
 def graph():
     @tf.function(autograph=False, input_signature=[tf.TensorSpec([None], tf.string)])
     def find_and_cut_all(serialized):
-        is_regular, layouts = find_frames(serialized, NAMES, SIZES)
+        is_regular, _, layouts = find_frames(serialized, NAMES, SIZES)
         counts = tf.stack([layout.num_frames for layout in layouts])
 
         def cut():
@@ -84,7 +84,8 @@ def test_frames_of_records_of_any_length():
 
 def test_frames_by_number():
     serialized = tf.constant([bytes_of(record(10, seed=1)), bytes_of(record(3, seed=2))])
-    _, (rgb, _) = find_frames(serialized, NAMES, SIZES)
+    _, contexts, (rgb, _) = find_frames(serialized, NAMES, SIZES)
+    assert contexts.numpy().tolist() == [_WHOLE[: 2 + _WHOLE[1]]] * 2
     is_read = tf.constant([[True, True, True], [True, False, True]])
     frames = cut_frames(serialized, rgb, tf.constant([[9, 0, 4], [2, 99, 1]], tf.int64), is_read)
     np.testing.assert_array_equal(frames[0], frames_of("rgb", 10, seed=1)[[9, 0, 4]])

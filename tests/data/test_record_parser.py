@@ -325,3 +325,13 @@ def test_real_frame_level_record():
         expected = b"".join(frame.bytes_list.value[0] for frame in written[name].feature)
         assert parsed["frames"][0, :170, columns].tobytes() == expected
     assert not parsed["frames"][0, 170:].any()
+
+
+def test_a_damaged_context_is_not_read_without_its_labels():
+    """The parser of `tf.train.Example` passes over an entry that is none, and the labels in it."""
+    whole = record_of(make_videos(FRAME_SCHEMA, 1)[0], FRAME_SCHEMA)
+    assert parse([whole])["labels"].any()
+    place = whole.index(b"labels") + len(b"labels")
+    assert whole[place : place + 1] == b"\x12"
+    with pytest.raises((tf.errors.InvalidArgumentError, UnicodeDecodeError)):
+        parse([whole[:place] + b"\x0a" + whole[place + 1 :]])

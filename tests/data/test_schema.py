@@ -36,3 +36,8 @@ def test_rejects(arguments, message):
     with pytest.raises(ValueError) as error:
         RecordSchema(**{"feature_names": ("rgb", "audio"), "feature_sizes": (1024, 128), **arguments})
     assert message in str(error.value)
+
+
+def test_lists_become_tuples():
+    schema = RecordSchema(["rgb", "audio"], [8, 4])
+    assert schema == RecordSchema(("rgb", "audio"), (8, 4)) and hash(schema)

@@ -117,7 +117,13 @@ def _chosen_models(values):
     if values.num_sampled_frames is None:
         budgets = [k for k in _BUDGETS if k < values.max_frames]
     else:
-        budgets = [k for k in integer_list("num_sampled_frames", values.num_sampled_frames) if k != values.max_frames]
+        budgets = integer_list("num_sampled_frames", values.num_sampled_frames)
+        if not all(1 <= k <= values.max_frames for k in budgets):
+            raise ValueError(
+                f"--num_sampled_frames must list numbers from 1 to max_frames={values.max_frames}. "
+                f"Received: {values.num_sampled_frames!r}."
+            )
+        budgets = [k for k in budgets if k != values.max_frames]
     chosen = []
     for name in names:
         known = ZOO[name].hyperparameters if name in ZOO else {}

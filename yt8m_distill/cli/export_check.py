@@ -34,6 +34,7 @@ def compare_on_records(
 
     Raises:
       DataError: records that cannot be read.
+      ValueError: none of the videos has a label.
     """
     schema = model.schema
     dataset = evaluation_dataset(files, schema, _BATCH_SIZE, model.sampler)
@@ -47,4 +48,9 @@ def compare_on_records(
             exported_metrics.accumulate(exported_predictions, batch["labels"])
             largest_difference = max(largest_difference, float(np.abs(predictions - exported_predictions).max()))
     result = metrics.result()
+    if not result["num_classes_with_positives"]:
+        raise ValueError(
+            f"--check_data_pattern: none of {result['num_examples']} videos has a label, so there is no GAP. The model "
+            "is exported; to check it, name labelled records."
+        )
     return Comparison(result["num_examples"], result["gap"], exported_metrics.result()["gap"], largest_difference)

@@ -73,6 +73,12 @@ def _run(values):
             raise ValueError(f"--{name} must not be empty.")
     if values.check_data_pattern and values.format != "litert":
         raise ValueError("--check_data_pattern checks LiteRT models only. Add --format=litert, or leave it out.")
+    if values["check_max_videos"].present and not values.check_data_pattern:
+        raise ValueError("--check_max_videos needs --check_data_pattern.")
+    if values["top_k"].present and values.format == "litert":
+        raise ValueError("--top_k is for SavedModels; a LiteRT model returns all classes. Leave it out.")
+    if values.precision == "int8" and values.format != "litert":
+        raise ValueError("--precision=int8 is for LiteRT models. Add --format=litert, or use --precision=float16.")
     model = load_model(values.train_dir, values.checkpoint)
     if values.format == "litert":
         _export_litert(values, model)
@@ -81,7 +87,7 @@ def _run(values):
 
     export_saved_model(model, values.output_dir, values.top_k, values.precision)
     _logger.info("SavedModel written to %s", values.output_dir)
-    _log_size(values.output_dir)
+    _log_size(values)
 
 
 def _export_litert(values, model):
@@ -95,7 +101,7 @@ def _export_litert(values, model):
         check_first_record(files, model.schema)
     export_litert(model, values.output_dir, values.precision)
     _logger.info("LiteRT model written to %s", values.output_dir)
-    _log_size(values.output_dir)
+    _log_size(values)
     if files:
         found = compare_on_records(model, LiteRtModel(values.output_dir), files, values.check_max_videos)
         _logger.info(
@@ -109,14 +115,12 @@ def _export_litert(values, model):
         )
 
 
-def _log_size(directory):
-    size = _num_bytes(directory)
-    _logger.info("Size: %.1f MB", size / 1e6)
-    if size > _CHALLENGE_BYTES:
-        _logger.warning(
-            "That is more than the 1 GB that the YouTube-8M challenge of 2018 allows a model. "
-            "--precision=float16 takes half of what float32 takes."
-        )
+def _log_size(values):
+    size = _num_bytes(values.output_dir)
+    verdict = "within" if size <= _CHALLENGE_BYTES else "above"
+    _logger.info("Size: %.1f MB, %s the 1 GB of the YouTube-8M challenge of 2018.", size / 1e6, verdict)
+    if size > _CHALLENGE_BYTES and values.precision == "float32":
+        _logger.warning("--precision=float16 takes half of it.")
 
 
 def _num_bytes(directory):

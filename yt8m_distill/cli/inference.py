@@ -123,3 +123,10 @@ def _write_predictions(values, train_dir, path, shard):
         return
     settings = {name: values[name].value for name in ("output_format", "top_k", "vocabulary")}
     write_part(values.output_file, shard, describe_run(config, path, files, **settings), predict)
+    _logger.info(
+        "This is part %d of %d. When all are there: inference.py --merge_shards --num_shards=%d --output_file=%s",
+        shard.index,
+        shard.count,
+        shard.count,
+        values.output_file,
+    )

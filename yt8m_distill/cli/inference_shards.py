@@ -101,7 +101,7 @@ def _place_in_cluster(config):
     task = config.get("task")
     kind, index = (task.get("type"), task.get("index")) if isinstance(task, dict) else (None, None)
     sizes = {"chief": chiefs, "worker": workers}
-    if kind not in sizes:
+    if not isinstance(kind, str) or kind not in sizes:
         raise ValueError(
             "TF_CONFIG must make this process a chief or a worker: only they have a share of the input files. "
             f"Received: task {task!r}. Do not start inference.py here, or give --num_shards and --shard_index."

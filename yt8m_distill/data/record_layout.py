@@ -53,6 +53,7 @@ def find_frames(serialized, feature_names, feature_sizes):
     Returns:
       is_regular: bool scalar. If it is False the layouts mean nothing, and only a full parser can tell what the records
         hold, or what is wrong with them.
+      contexts: string [B], the records without their feature lists; the whole records if these are not regular.
       layouts: a `FrameLayout` for each feature.
     """
     record_end = tf.cast(tf.strings.length(serialized), tf.int64)  # [B]
@@ -65,11 +66,13 @@ def find_frames(serialized, feature_names, feature_sizes):
     for row, size in enumerate(feature_sizes):
         header = _frame_header(size)
         num_bytes = tf.where(is_regular, ends[row] - starts[row], 0)
-        layout = FrameLayout(starts[row], num_bytes // (len(header) + size), header, size)
-        is_regular &= tf.equal(layout.num_frames * layout.stride, num_bytes)
-        layouts.append(layout)
+        is_regular &= tf.equal(num_bytes % (len(header) + size), 0)
+        num_frames = tf.where(is_regular, num_bytes // (len(header) + size), 0)
+        layouts.append(FrameLayout(starts[row], num_frames, header, size))
     is_regular &= tf.reduce_all(tf.stack([_headers_match(serialized, layout) for layout in layouts]), axis=0)
-    return tf.reduce_all(is_regular), layouts
+    are_all_regular = tf.reduce_all(is_regular)
+    ends = tf.where(are_all_regular, context.end, record_end)
+    return are_all_regular, tf.strings.substr(serialized, tf.zeros_like(ends), ends), layouts
 
 
 def cut_frames(serialized, layout: FrameLayout, indices, is_read):

@@ -134,10 +134,11 @@ def open_frame_level(serialized, schema: RecordSchema, context_features: dict, s
       context_features: what to parse of the context beside the id, as `tf.io.parse_example` takes it.
       source: string [B], where each record stands, for error messages.
     """
-    # The context of a SequenceExample and an Example share their place in the wire format.
-    context = tf.io.parse_example(serialized, {**ID_FEATURES, **context_features}, example_names=source)
+    is_regular, contexts, layouts = find_frames(serialized, schema.feature_names, schema.feature_sizes)
+    context, _, _ = tf.io.parse_sequence_example(
+        contexts, {**ID_FEATURES, **context_features}, example_names=source
+    )
     ids = video_ids_of(context, source)
-    is_regular, layouts = find_frames(serialized, schema.feature_names, schema.feature_sizes)
     entries, num_entries = _entries_unless(is_regular, serialized, schema.feature_names, source)
     counts, readers = [], []
     for name, layout in zip(schema.feature_names, layouts):

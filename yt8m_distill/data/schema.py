@@ -28,6 +28,8 @@ class RecordSchema:
     max_frames: int = 300
 
     def __post_init__(self):
+        for name in ("feature_names", "feature_sizes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.feature_names) != len(self.feature_sizes) or not self.feature_names:
             raise ValueError(
                 "feature_names and feature_sizes must list the same number of features. Received: "

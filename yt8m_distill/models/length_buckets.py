@@ -19,8 +19,8 @@ def in_length_buckets(predict):
       predict: function from a dict of inputs (as of `VideoClassifier`) to a tensor [B, C].
 
     Returns:
-      A function with the same arguments and results. Inputs without padding (`sampled_frames`, `features`) and small
-      batches go to `predict` as they are.
+      A function with the same arguments and results. Inputs without padding (`sampled_frames`, `features`) go to
+      `predict` as they are.
     """
 
     def run(inputs):
@@ -29,14 +29,14 @@ def in_length_buckets(predict):
         num_frames = np.asarray(inputs["num_frames"])  # [B]
         num_buckets = max(1, min(_MAX_BUCKETS, len(num_frames) // _MIN_BUCKET))
         order = np.argsort(num_frames, kind="stable")
-        buckets = [_select(inputs, rows, num_frames) for rows in np.array_split(order, num_buckets)]
-        predictions = tf.concat([predict(bucket) for bucket in buckets], axis=0)
-        return tf.gather(predictions, np.argsort(order))
+        parts = [predict(_select(inputs, rows, num_frames)) for rows in np.array_split(order, num_buckets)]
+        return tf.gather(tf.concat(parts, axis=0), np.argsort(order))
 
     return run
 
 
 def _select(inputs, rows, num_frames):
     longest = max(1, num_frames[rows].max(initial=0))
-    selected = {name: tf.gather(value, rows) for name, value in inputs.items() if name != "frames"}
-    return {**selected, "frames": tf.gather(inputs["frames"][:, :longest], rows)}  # [rows, longest, D]
+    with tf.device("CPU:0"):  # where the batch is: a GPU is to get the part alone
+        selected = {name: tf.gather(value, rows) for name, value in inputs.items() if name != "frames"}
+        return {**selected, "frames": tf.gather(inputs["frames"][:, :longest], rows)}  # [rows, longest, D]

@@ -24,12 +24,12 @@ def keep_only_weights_in_float16(content: bytes) -> bytes:
         weights = _tensors_used_as_weights_alone(model, graph)
         operators = []
         for operator in graph.operators:
-            source, target = graph.tensors[operator.inputs[0]], operator.outputs[0]
-            is_widening = _kind(model, operator) == schema.BuiltinOperator.DEQUANTIZE
-            if is_widening and source.type == schema.TensorType.FLOAT16 and target not in weights:
-                graph.tensors[target].buffer = _append_widened(model, source.buffer)
-            else:
-                operators.append(operator)
+            if _kind(model, operator) == schema.BuiltinOperator.DEQUANTIZE:
+                source, target = graph.tensors[operator.inputs[0]], operator.outputs[0]
+                if source.type == schema.TensorType.FLOAT16 and target not in weights:
+                    graph.tensors[target].buffer = _append_widened(model, source.buffer)
+                    continue
+            operators.append(operator)
         graph.operators = operators
     return flatbuffer_utils.convert_object_to_bytearray(model)
 

@@ -77,6 +77,8 @@ def describe_run(config: ModelConfig, checkpoint: str, files: list[str], **setti
 def write_part(path: str, shard: Shard, run: dict, write: Callable[[str], int]) -> None:
     """Writes a shard's part of `path`, and beside it what it is part of.
 
+    A part that is written anew counts as unfinished from the start: should this process be stopped, start it again.
+
     Args:
       path: the file that the parts will make, local or remote.
       shard: whose part.

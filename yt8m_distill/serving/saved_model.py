@@ -65,7 +65,8 @@ def _serving_default(model, top_k):
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="example_bytes")])
     def serve(example_bytes):
-        parsed = parse(example_bytes, model.schema)
+        with tf.device("CPU:0"):  # where strings are; a GPU would be asked for the small numbers between them
+            parsed = parse(example_bytes, model.schema)
         video_ids = parsed.pop("video_ids")
         parsed.pop("labels")
         predictions, classes = tf.math.top_k(model(parsed, training=False)["predictions"], k=top_k)

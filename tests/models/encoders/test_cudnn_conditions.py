@@ -39,7 +39,11 @@ def calls(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("num_frames", [NUM_FRAMES, np.full(6, 7), np.zeros(6, int)], ids=["mixed", "full", "none"])
+@pytest.mark.parametrize(
+    "num_frames",
+    [NUM_FRAMES, np.full(6, 7), np.zeros(6, int), np.zeros(0, int)],
+    ids=["mixed", "full", "no frames", "no videos"],
+)
 @pytest.mark.parametrize(
     "layer, num_calls",
     [
@@ -51,10 +55,11 @@ def calls(monkeypatch):
     ids=["hierarchical", "lstm", "gru", "bidirectional"],
 )
 def test_layers_and_masks_are_what_cudnn_takes(calls, layer, num_calls, num_frames):
-    layer(FEATURES, num_frames.astype(np.int32))
+    layer(FEATURES[: len(num_frames)], num_frames.astype(np.int32))
     assert len(calls) == num_calls
     for called, mask in calls:
         assert called._could_use_gpu_kernel
+        assert len(mask)
         assert is_cudnn_supported_inputs(mask)
 
 

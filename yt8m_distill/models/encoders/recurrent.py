@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
+from yt8m_distill.models.encoders.stacked_lstm import never_empty, zero_without_frames
 from yt8m_distill.models.macs import CountsMacs, step_macs
 from yt8m_distill.stack import keras
 
@@ -47,13 +47,15 @@ class Recurrent(CountsMacs, keras.layers.Layer):
         return keras.layers.Bidirectional(layer, name=f"bidirectional_{name}") if self.bidirectional else layer
 
     def call(self, features, num_frames, training=None):
+        batch_size = tf.shape(features)[0]
+        features, lengths = never_empty(features, num_frames)
         # One step at least: cuDNN's kernels refuse a mask that hides a whole sequence.
-        mask = tf.sequence_mask(tf.maximum(num_frames, 1), tf.shape(features)[1])  # [B, T]
+        mask = tf.sequence_mask(tf.maximum(lengths, 1), tf.shape(features)[1])  # [B, T]
         for layer in self.recurrent_layers:
             features, *states = layer(features, mask=mask, training=training)
         hidden = states[::2] if self.unit == "lstm" else states  # an LSTM returns [hidden, cell] of each direction
-        encoding = zero_without_frames(tf.concat(hidden, axis=-1), num_frames)
-        return {"encoding": encoding, "frame_states": features}
+        encoding = zero_without_frames(tf.concat(hidden, axis=-1)[:batch_size], num_frames)
+        return {"encoding": encoding, "frame_states": features[:batch_size]}
 
     def layer_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of each layer for one video of so many frames."""

@@ -36,12 +36,14 @@ class StackedLstm(CountsMacs, keras.layers.Layer):
         ]
 
     def call(self, features, lengths, training=None):
+        batch_size = tf.shape(features)[0]
+        features, lengths = never_empty(features, lengths)
         mask = tf.sequence_mask(tf.maximum(lengths, 1), tf.shape(features)[1])  # [B, T]
         states = []
         for lstm in self.lstm_layers:
             features, hidden, cell = lstm(features, mask=mask, training=training)
             states += [cell, hidden]
-        return features, states
+        return features[:batch_size], [state[:batch_size] for state in states]
 
     def layer_macs(self, num_steps: int) -> dict[str, int]:
         """Multiply-accumulates of each layer for reading so many steps."""
@@ -49,6 +51,21 @@ class StackedLstm(CountsMacs, keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers}
+
+
+def never_empty(features, lengths):
+    """Gives an empty batch one sequence, whose outputs the caller cuts off: cuDNN's kernels refuse a batch of none.
+
+    A replica has none where the last batch of a pass has fewer videos than there are GPUs.
+
+    Args:
+      features: [B, T, D].
+      lengths: int [B].
+    """
+    if features.shape[0]:
+        return features, lengths
+    more = tf.cast(tf.equal(tf.shape(features)[0], 0), tf.int32)
+    return tf.pad(features, [[0, more], [0, 0], [0, 0]]), tf.pad(lengths, [[0, more]])
 
 
 def zero_without_frames(encoding, num_frames):
