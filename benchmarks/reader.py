@@ -35,7 +35,7 @@ def measure(settings) -> list[dict]:
     rows = []
     for name, timing in timings.items():
         frames = name.rpartition(" ")[2] if name.rpartition(" ")[2].isdigit() else "all"
-        original = timings[ORIGINAL if frames == "all" else _original_name(settings.budgets[0])]
+        original = timings[ORIGINAL if frames == "all" else _original_name(settings.reader_budgets[0])]
         is_package = name.startswith(("evaluation", "training"))
         rows.append(
             {
@@ -53,7 +53,7 @@ def measure(settings) -> list[dict]:
 
 def _cases(settings):
     schema, batch_size, readers = schema_of(settings), settings.reader_batch_size, settings.num_readers
-    budget = settings.budgets[0]
+    budget = settings.reader_budgets[0]
 
     def raw(files):
         dataset = tf.data.Dataset.from_tensor_slices(files)
@@ -78,7 +78,7 @@ def _cases(settings):
     def original(num_sampled_frames):
         return lambda files: original_dataset(files, schema, batch_size, readers, num_sampled_frames)
 
-    samplers = {k: FrameSampler(num_sampled_frames=k, max_frames=schema.max_frames) for k in settings.budgets}
+    samplers = {k: FrameSampler(num_sampled_frames=k, max_frames=schema.max_frames) for k in settings.reader_budgets}
     datasets = {
         RAW: raw,
         "batch of bytes": batches,

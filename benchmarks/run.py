@@ -1,6 +1,6 @@
 """Speed and memory of the package, measured side by side: `python benchmarks/run.py`.
 
-    python benchmarks/run.py                                   # everything, full size: about 20 minutes on 2 cores
+    python benchmarks/run.py                                   # everything, full size: about half an hour on 2 cores
     python benchmarks/run.py --sections=reader,inference --output_json=benchmark.json
     python benchmarks/run.py --device=cpu                      # leave a GPU alone
     python benchmarks/run.py --smoke                           # tiny sizes: does everything work?

@@ -16,7 +16,8 @@ class Settings:
       num_files, videos_per_file: of the records; every file has the same number of frames.
       num_readers: files read at once, where a section does not say otherwise.
       models: hyperparameters by model, for inference; the defaults of the zoo where there are none.
-      budgets: numbers of frames that students read, the first one being that of readers and of training.
+      budgets: numbers of frames that students read, the first one being that of training.
+      reader_budgets: numbers of frames that readers pick, the first one being that of the original's way.
       reader_batch_size, inference_batch_size, training_batch_size, metrics_batch_size: videos a batch.
       seconds_a_pass: how long one timed pass should take; more videos are read until it does.
       rounds: timed passes of each case, all cases in turn, after one that says how long they must be; the best counts.
@@ -40,11 +41,12 @@ class Settings:
         default_factory=lambda: {"HierarchicalLstmModel": {}, "NeXtVLADModel": {}, "NetVLADModelLF": {}}
     )
     budgets: tuple[int, ...] = (30, 20, 15, 10, 6)
+    reader_budgets: tuple[int, ...] = (30, 10)
     reader_batch_size: int = 128
     inference_batch_size: int = 256
     training_batch_size: int = 128
     metrics_batch_size: int = 1024
-    seconds_a_pass: float = 4.0
+    seconds_a_pass: float = 2.0
     rounds: int = 2
     training_steps: int = 3
     training_seconds: float = 60.0
@@ -66,6 +68,7 @@ class Settings:
             num_readers=2,
             models={"HierarchicalLstmModel": {"lstm_cells": 4, "lstm_layers": 1}},
             budgets=(6,),
+            reader_budgets=(6,),
             reader_batch_size=4,
             inference_batch_size=4,
             training_batch_size=4,
