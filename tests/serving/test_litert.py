@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.models.test_every_model import SMALL as SMALL_MODELS
 from tests.records import make_videos, write_videos
 from yt8m_distill.data import RecordSchema, evaluation_dataset, sample_frame_indices
 from yt8m_distill.models import ZOO, create_model, predict_batches
@@ -14,20 +15,9 @@ from yt8m_distill.stack import keras
 FRAMES = RecordSchema(("rgb", "audio"), (6, 2), frame_features=True, num_classes=4, max_frames=12)
 # Products of 32 x 32 weights or more are what int8 quantises.
 SMALL = {
-    "lstm_cells": 16,
-    "gru_cells": 16,
-    "dbof_cluster_size": 8,
-    "dbof_hidden_size": 4,
-    "netvlad_cluster_size": 4,
-    "netvlad_hidden_size": 6,
-    "nextvlad_cluster_size": 4,
-    "nextvlad_hidden_size": 8,
-    "groups": 2,
-    "gating_reduction": 2,
-    "mix_number": 2,
-    "attention_hidden_size": 8,
-    "attention_layers": 1,
-    "attention_heads": 2,
+    **SMALL_MODELS,
+    **{"lstm_cells": 16, "lstm_layers": 2, "gru_cells": 16, "gru_layers": 2},
+    "iterations": ZOO["DbofModel"].hyperparameters["iterations"],
 }
 K = 5
 VARIANTS = {

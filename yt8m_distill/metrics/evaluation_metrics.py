@@ -79,8 +79,9 @@ class EvaluationMetrics:
                 (naming the first row and column), or a loss given for some batches only. Nothing is added.
         """
         predictions, positives = check_batch(predictions, labels, self.num_classes)
-        ranked = batch_metrics.rank_batch(predictions, positives, self.depth_of(positives))
-        return self._accumulate(ranked, positives, loss)
+        num_labels = batch_metrics.count_labels(positives)
+        ranked = batch_metrics.rank_batch(predictions, positives, self._depth(num_labels))
+        return self._accumulate(ranked, positives, num_labels, loss)
 
     def accumulate_ranked(self, classes, predictions, labels, loss=None):
         """Adds a batch of B videos whose best classes are known, as a GPU finds them where the predictions are.
@@ -99,7 +100,8 @@ class EvaluationMetrics:
         """
         positives = binary_labels(labels)
         classes, predictions = np.asarray(classes), np.asarray(predictions, np.float32)
-        shape = (len(positives), max(classes.shape[-1], self.depth_of(positives)))
+        num_labels = batch_metrics.count_labels(positives)
+        shape = (len(positives), max(classes.shape[-1], self._depth(num_labels)))
         if classes.shape != shape or predictions.shape != shape or positives.shape[1:] != (self.num_classes,):
             raise ValueError(
                 f"`classes` and `predictions` must both have shape {shape} or more classes, `labels` [batch, "
@@ -107,15 +109,17 @@ class EvaluationMetrics:
             )
         check_finite(predictions)
         hits = np.take_along_axis(positives, classes, axis=1)
-        return self._accumulate(batch_metrics.RankedBatch(classes, predictions, hits), positives, loss)
+        return self._accumulate(batch_metrics.RankedBatch(classes, predictions, hits), positives, num_labels, loss)
 
     def depth_of(self, labels):
         """How many classes of every video must be ranked to measure a batch with these labels, bool [B, C]."""
-        return max(self.top_k, batch_metrics.equal_recall_depth(batch_metrics.count_labels(labels)))
+        return self._depth(batch_metrics.count_labels(labels))
 
-    def _accumulate(self, ranked, positives, loss):
+    def _depth(self, num_labels):
+        return max(self.top_k, batch_metrics.equal_recall_depth(num_labels))
+
+    def _accumulate(self, ranked, positives, num_labels, loss):
         loss = self._check_loss(loss, num_videos=len(positives))
-        num_labels = batch_metrics.count_labels(positives)
         best_is_hit = ranked.positives[:, 0]
         equal_recall_hits = batch_metrics.equal_recall_hits(ranked, num_labels)
 
