@@ -34,13 +34,16 @@ INSTALL_REQUIRES = [
     f"tensorboard; {TF_KERAS_STACK}",
 ]
 
+# The pictures of a study's report; without them it has its tables alone.
+REPORT_REQUIRES = ["matplotlib", "scikit-learn"]
+
 EXTRAS_REQUIRE = {
     "gpu": [
         f"tensorflow[and-cuda]>=2.15.1,<2.16; {KERAS_2_STACK}",
         f"tensorflow[and-cuda]>=2.18; {TF_KERAS_STACK}",
     ],
-    "plots": ["matplotlib"],
-    "dev": ["pytest", "pytest-timeout", "pytest-xdist>=3.7", "hypothesis", "ruff>=0.17,<0.18"],
+    "report": REPORT_REQUIRES,
+    "dev": ["pytest", "pytest-timeout", "pytest-xdist>=3.7", "hypothesis", "ruff>=0.17,<0.18", *REPORT_REQUIRES],
 }
 
 CONSOLE_SCRIPTS = [
@@ -50,6 +53,9 @@ CONSOLE_SCRIPTS = [
     "yt8m-export = yt8m_distill.cli.export_model:main",
     "yt8m-ensemble = yt8m_distill.cli.ensemble:main",
     "yt8m-segment-eval = yt8m_distill.cli.segment_eval_inference:main",
+    "yt8m-cache-teacher = yt8m_distill.cli.cache_teacher:main",
+    "yt8m-study = yt8m_distill.cli.study:main",
+    "yt8m-synthetic = yt8m_distill.cli.synthetic:main",
     "yt8m-cost = yt8m_distill.cli.cost:main",
     "yt8m-convert-json = yt8m_distill.cli.convert_prediction_from_json_to_csv:main",
 ]

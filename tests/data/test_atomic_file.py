@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from yt8m_distill.data.atomic_file import atomic_directory, open_atomic
+from yt8m_distill.data.atomic_file import atomic_directory, atomic_path, open_atomic
 
 
 @pytest.fixture(params=["local", "remote"])
@@ -275,6 +275,25 @@ def test_errors_of_the_body_pass_unchanged(folder):
 
 
 # ------------------------------------------------------------------------------------------- directories
+
+
+def write_by_name(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@pytest.mark.parametrize("exception", [RuntimeError, KeyboardInterrupt])
+def test_a_path_for_writers_by_name(tmp_path, exception):
+    path = tmp_path / "new" / "file"
+    with atomic_path(path) as partial:
+        write_by_name(partial, "one")
+        assert not path.exists()
+    with pytest.raises(exception), atomic_path(path) as partial:
+        write_by_name(partial, "two")
+        raise exception
+    with pytest.raises(exception), atomic_path(path):
+        raise exception  # before the file was made
+    assert path.read_text() == "one" and [entry.name for entry in path.parent.iterdir()] == ["file"]
 
 
 def fill(directory, name, text):

@@ -359,3 +359,53 @@ def test_jitter_is_for_training_and_for_uniform_alone():
     assert (jittered.sample(lengths, 5, training=True)[0] != plain.sample(lengths)[0]).any()
     with pytest.raises(ValueError, match=r"frame_jitter needs frame_sampling='uniform'. Received: 'first'"):
         FrameSampler("first", 4, jitter=True)
+
+
+# ---- several budgets in training
+
+
+def test_each_video_is_read_at_one_of_the_budgets_equally_often():
+    sampler = FrameSampler("uniform", 30, budgets=(6, 10, 30))
+    indices, num_sampled = sampler.sample(np.full(3000, 300), np.arange(3000), training=True)
+    counts = [np.count_nonzero(num_sampled == budget) for budget in (6, 10, 30)]
+    assert sum(counts) == 3000
+    assert np.abs(np.array(counts) - 1000).max() < 130  # standard deviation 26
+    assert indices.shape == (3000, 30)
+    ten = int(np.argmax(num_sampled == 10))
+    np.testing.assert_array_equal(indices[ten], [*range(0, 300, 30), *[0] * 20])
+
+
+def test_a_short_video_has_no_more_frames_than_it_has():
+    _, num_sampled = FrameSampler("random", 30, budgets=(6, 30)).sample(np.full(50, 4), np.arange(50), training=True)
+    assert (num_sampled == 4).all()
+
+
+def test_budgets_are_for_training_alone():
+    sampler = FrameSampler("uniform", 30, budgets=(6, 10, 30))
+    for received, expected in zip(sampler.sample(np.array([300, 7]), 3), FrameSampler("uniform", 30).sample([300, 7])):
+        np.testing.assert_array_equal(received, expected)
+
+
+def test_budgets_and_jitter_are_the_same_in_numpy_and_tensorflow():
+    sampler = FrameSampler("uniform", 8, budgets=(2, 5, 8), jitter=True)
+    lengths, seeds = np.array([300, 11, 3, 0] * 10), np.arange(40)
+    expected = sampler.sample(lengths, seeds, training=True)
+    received = sampler.sample(tf.constant(lengths), tf.constant(seeds), training=True)
+    for values, reference in zip(received, expected):
+        np.testing.assert_array_equal(values, reference)
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"num_sampled_frames": 8, "budgets": (2, 4)}, "the last of them num_sampled_frames=8. Received: 2, 4"),
+        ({"num_sampled_frames": 8, "budgets": (8, 2)}, "ascending"),
+        ({"num_sampled_frames": 8, "budgets": (0, 8)}, "ascending"),
+        ({"num_sampled_frames": 8, "budgets": (2.5, 8)}, "ascending"),
+        ({"frame_percent": 10, "budgets": (2, 8)}, "go with num_sampled_frames"),
+        ({"method": "stride", "num_sampled_frames": 10, "budgets": (5, 10)}, "not with frame_sampling='stride'"),
+    ],
+)
+def test_budgets_that_make_no_sense(settings, message):
+    with pytest.raises(ValueError, match=message):
+        FrameSampler(**settings)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.distillation.small_models import BUDGET, DATA, INPUTS, make_model, make_pair
+from tests.distillation.small_models import BUDGET, DATA, INPUTS, losses_by_hand, make_model, make_pair
 from yt8m_distill.distillation import DistillationConfig, Distiller, warm_start
+from yt8m_distill.models import Ensemble
 from yt8m_distill.stack import keras
 
 # ---- features, classes, states
@@ -31,7 +32,7 @@ def test_models_of_different_data_are_refused(of_student, message):
 
 
 def test_a_video_level_teacher_of_a_frame_level_student_is_refused():
-    with pytest.raises(ValueError, match="agree on frame_level"):
+    with pytest.raises(ValueError, match="agree on frame_features"):
         Distiller(make_model(1, "MoeModel"), make_model(2, **BUDGET), DistillationConfig(losses=("pred",)))
 
 
@@ -188,3 +189,69 @@ def test_warm_start_refuses_other_shapes(name, of_student):
         warm_start(student, make_model(1))
     for after, value in zip(student.get_weights(), before):
         np.testing.assert_array_equal(after, value)
+
+
+# ---- several teachers
+
+
+def test_several_teachers_teach_their_mean_prediction():
+    teachers, student = [make_model(1), make_model(3)], make_model(2, **BUDGET)
+    logs = distiller_logs(Distiller(Ensemble(teachers), student, DistillationConfig(losses=("pred", "ce"))))
+    mean = (teachers[0](INPUTS)["predictions"] + teachers[1](INPUTS)["predictions"]) / 2
+    by_hand = losses_by_hand(teachers[0], student, {**teachers[0].encode_and_classify(INPUTS), "predictions": mean})
+    np.testing.assert_allclose(logs["pred_loss"], by_hand["pred"], rtol=1e-3)
+    np.testing.assert_allclose(logs["ce_loss"], by_hand["ce"], rtol=1e-4)
+
+
+def test_several_teachers_are_frozen():
+    teachers = Ensemble([make_model(1), make_model(3)])
+    before = [member.get_weights() for member in teachers.members]
+    student = make_model(2, **BUDGET)
+    distiller = Distiller(teachers, student, DistillationConfig(losses=("pred",)))
+    distiller.compile(keras.optimizers.SGD(1.0))
+    was = student.get_weights()
+    distiller.train_step(DATA)
+    assert any((after != value).any() for after, value in zip(student.get_weights(), was))
+    for member, weights in zip(teachers.members, before):
+        assert not member.trainable_variables
+        assert all((after == value).all() for after, value in zip(member.get_weights(), weights))
+
+
+@pytest.mark.parametrize("loss", ["rep", "int"])
+def test_several_teachers_have_no_encoding_in_common(loss):
+    teachers = Ensemble([make_model(1), make_model(3)])
+    with pytest.raises(ValueError, match=f"Loss '{loss}' compares encodings or states, which several teachers"):
+        Distiller(teachers, make_model(2, **BUDGET), DistillationConfig(losses=(loss, "ce")))
+
+
+# ---- what is cached of the teacher
+
+
+def test_the_teachers_cached_outputs_replace_it():
+    teacher, student = make_pair()
+    outputs = make_model(5)(INPUTS)
+    cached = {**INPUTS, "teacher_predictions": outputs["predictions"], "teacher_encoding": outputs["encoding"]}
+    losses = ("rep", "pred", "ce")
+    received = distiller_logs(Distiller(teacher, student, DistillationConfig(losses=losses)), (cached, DATA[1]))
+    by_hand = losses_by_hand(teacher, student, {**teacher.encode_and_classify(INPUTS), **outputs})
+    for loss in losses:
+        np.testing.assert_allclose(received[f"{loss}_loss"], by_hand[loss], rtol=1e-3)
+
+
+# ---- jitter
+
+
+def test_teacher_and_student_with_frame_budgets_are_jittered_alike():
+    """With equal weights and budgets they read the same frames in training, and agree."""
+    budget = {**BUDGET, "frame_jitter": True}
+    teacher, student = make_model(1, **budget), make_model(2, **budget)
+    warm_start(student, teacher)
+    distiller = Distiller(teacher, student, DistillationConfig(losses=("rep",)))
+    distiller.compile(keras.optimizers.SGD(0.0))
+    assert float(distiller.train_step(DATA)["rep_loss"]) == 0
+
+    unjittered = make_model(1, **BUDGET)
+    warm_start(unjittered, teacher)
+    distiller = Distiller(unjittered, student, DistillationConfig(losses=("rep",)))
+    distiller.compile(keras.optimizers.SGD(0.0))
+    assert max(float(distiller.train_step(DATA)["rep_loss"]) for _ in range(3)) > 0

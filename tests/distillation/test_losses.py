@@ -9,6 +9,7 @@ from yt8m_distill.distillation import (
     bernoulli_kl,
     categorical_kl,
     masked_state_loss,
+    normalized_representation_loss,
     representation_loss,
 )
 
@@ -103,3 +104,49 @@ def test_masked_state_loss_takes_half_precision_states():
     loss = masked_state_loss(teacher, student, tf.constant([[True]]))
     np.testing.assert_array_equal(loss, [40000.0])
     assert loss.dtype == tf.float32
+
+
+# ---- temperature
+
+
+def test_bernoulli_kl_with_a_temperature_divides_the_log_odds_by_hand():
+    # Log odds of 0.9 and 0.5 are log 9 and 0; halved, log 3 and 0: probabilities 3/4 and 1/2.
+    kl = bernoulli_kl(tf.constant([[0.9]]), tf.constant([[0.5]]), temperature=2.0)
+    np.testing.assert_allclose(kl, [4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))], rtol=1e-5)
+
+
+def test_categorical_kl_with_a_temperature_by_hand():
+    # Square roots of (9, 1) and (1, 1), scaled to sum to 1: (3/4, 1/4) and (1/2, 1/2).
+    kl = categorical_kl(tf.constant([[0.9, 0.1]]), tf.constant([[0.5, 0.5]]), temperature=2.0)
+    np.testing.assert_allclose(kl, [4 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))], rtol=1e-5)
+
+
+@pytest.mark.parametrize("kl", PREDICTION_KL.values(), ids=PREDICTION_KL)
+def test_gradients_keep_their_size_at_high_temperatures(kl):
+    """Hinton et al.: in the limit the gradient is that of the squared distance of the logits."""
+    student = tf.constant([[0.3, 0.6, 0.2]])
+    sizes = []
+    for temperature in (50.0, 100.0):
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            loss = kl(tf.constant([[0.7, 0.1, 0.4]]), student, temperature)
+        sizes.append(float(tf.norm(tape.gradient(loss, student))))
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.05) and sizes[0] > 0.1
+
+
+# ---- scale of the encoding
+
+
+def test_normalized_representation_loss_by_hand():
+    teacher = tf.constant([[3.0, 4.0], [0.0, 0.0], [1.0, 0.0]])
+    student = tf.constant([[3.0, 3.0], [1.0, 2.0], [0.0, 0.0]])
+    np.testing.assert_allclose(normalized_representation_loss(teacher, student), [1 / 25, 0, 1])
+
+
+def test_normalized_representation_loss_does_not_see_a_common_scale():
+    teacher, student = probabilities(8, (4, 6)), probabilities(9, (4, 6))
+    np.testing.assert_allclose(
+        normalized_representation_loss(1000 * teacher, 1000 * student),
+        normalized_representation_loss(teacher, student),
+        rtol=1e-5,
+    )

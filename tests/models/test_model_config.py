@@ -3,8 +3,9 @@ import math
 
 import pytest
 
+from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.models import ZOO, ModelConfig, create_model
-from yt8m_distill.models.zoo import COMMON_HYPERPARAMETERS
+from yt8m_distill.models.zoo import COMMON_HYPERPARAMETERS, block_length
 
 FEATURES = ("rgb", "audio"), (5, 2)
 SMALL = {"num_classes": 6, "max_frames": 12}
@@ -186,3 +187,51 @@ def test_layers_can_be_checked_without_making_weights():
 def test_eigenvalues_are_a_list_as_in_the_file_of_flags():
     config = ModelConfig("NeXtVLADModel", *FEATURES, hyperparameters={"eigenvalues": (4.0, 1.0)})
     assert config.hyperparameters["eigenvalues"] == [4.0, 1.0]
+
+
+# ---- the same weights on other frames
+
+
+def test_another_number_of_frames_reads_by_the_same_method_and_weights():
+    trained = ModelConfig(
+        "HierarchicalLstmModel", *FEATURES, num_sampled_frames=30, frame_jitter=True, frame_budgets=(6, 10, 30)
+    )
+    config = trained.with_num_sampled_frames(10)
+    assert config.sampler == FrameSampler("uniform", 10)
+    assert block_length(trained) == block_length(config) == 6  # the weights have read blocks of 30 / 5 frames
+    assert trained.with_num_sampled_frames(10).with_num_sampled_frames(30).hyperparameters == config.hyperparameters
+
+
+@pytest.mark.parametrize(
+    "budget, method",
+    [({}, "uniform"), ({"every_n": 10}, "uniform"), ({"frame_percent": 5, "frame_sampling": "last"}, "last")],
+)
+def test_other_budgets_become_a_number_of_frames(budget, method):
+    sampler = ModelConfig("LstmModel", *FEATURES, **budget).with_num_sampled_frames(7).sampler
+    assert (sampler.method, sampler.num_slots) == (method, 7)
+
+
+def test_no_number_of_frames_is_read_of_mean_features_or_past_the_longest_video():
+    with pytest.raises(ValueError, match="cannot have a frame budget"):
+        ModelConfig("MoeModel", *FEATURES).with_num_sampled_frames(7)
+    with pytest.raises(ValueError, match=r"from 1 to 300\. Received: 301"):
+        ModelConfig("LstmModel", *FEATURES).with_num_sampled_frames(301)
+
+
+def test_all_frames_are_read_in_the_blocks_of_a_teacher():
+    student = ModelConfig(
+        "HierarchicalLstmModel",
+        *FEATURES,
+        num_classes=9,
+        num_sampled_frames=30,
+        frame_jitter=True,
+        hyperparameters={"num_blocks": 5, "lstm_cells": 7},
+    )
+    config = student.reading_all_frames()
+    assert config.sampler is None and not config.frame_jitter
+    assert (config.num_classes, config.hyperparameters["lstm_cells"], block_length(config)) == (9, 7, 15)
+
+
+def test_frame_budgets_need_a_number_of_frames():
+    with pytest.raises(ValueError, match="frame_budgets need num_sampled_frames"):
+        ModelConfig("LstmModel", *FEATURES, frame_budgets=(6, 10))

@@ -32,6 +32,7 @@ GOLDEN = """{
   "frame_percent": null,
   "every_n": null,
   "frame_jitter": false,
+  "frame_budgets": [],
   "hyperparameters": {
     "video_level_classifier_model": "MoeModel",
     "moe_num_mixtures": 2,
@@ -76,7 +77,10 @@ def test_the_golden_text_makes_its_model(tmp_path):
 
 def test_files_written_before_frame_jitter_still_make_their_model():
     flags = json.loads(GOLDEN)
-    del flags["frame_jitter"], flags["hyperparameters"]["moe_l2"], flags["hyperparameters"]["moe_prob_gating"]
+    for name in ("frame_jitter", "frame_budgets"):
+        del flags[name]
+    for name in ("moe_l2", "moe_prob_gating"):
+        del flags["hyperparameters"][name]
     assert model_config_from_flags(flags) == STUDENT
 
 

@@ -10,6 +10,7 @@ from yt8m_distill.models.training_step import (
     METRICS_EVERY_STEPS,
     batch_metrics,
     global_num_examples,
+    global_num_labelled,
     regularization_loss,
     scaled,
     sum_over_slices,
@@ -102,6 +103,29 @@ def test_batch_metrics_of_a_case_by_hand():
     np.testing.assert_allclose(metrics["perr"], (1 + 0.5) / 2)
     # The pool in order: .9 hit, .8, .7, .6 hit, .5 hit, .1; the original reports .7, too.
     np.testing.assert_allclose(metrics["gap"], (1 / 1 + 2 / 4 + 3 / 5) / 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_batch_metrics_are_of_the_labelled_examples(seed):
+    labels, predictions = random_batch(seed, 6, 30, 0.2)
+    predictions += 0.2
+    is_labelled = np.array([True, True, False, True, False, False])
+    labels[~is_labelled] = False
+    weights = is_labelled[:, None].astype(np.float32)
+    num_labelled = global_num_labelled(labels, tf.constant(weights))
+    assert float(num_labelled) == 3
+    metrics = batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, num_labelled, tf.constant(weights))
+    assert_metrics_as_in_python(metrics, labels[is_labelled], predictions[is_labelled])
+
+
+def test_batch_metrics_without_a_labelled_example_are_zero():
+    labels, predictions = np.zeros([2, 5], bool), np.full([2, 5], 0.5, np.float32)
+    metrics = batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, tf.constant(0.0), tf.zeros([2, 1]))
+    assert {name: float(value) for name, value in metrics.items()} == {"hit_at_one": 0, "perr": 0, "gap": 0}
+
+
+def test_class_weights_leave_all_examples_labelled():
+    assert float(global_num_labelled(tf.zeros([7, 3], tf.bool), tf.zeros([7, 3]))) == 7
 
 
 def test_batch_metrics_compile_with_xla():

@@ -1,10 +1,12 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from tests.records import make_videos, record_of, write_records, write_videos
 from tests.training.tiny_runs import FRAMES, MEANS, model_config
 from yt8m_distill.data import DataError
-from yt8m_distill.metrics import EvaluationMetrics
+from yt8m_distill.metrics import Agreement, EvaluationMetrics
 from yt8m_distill.training import create_strategy, evaluate
 
 
@@ -104,3 +106,31 @@ def test_a_bad_record_is_named(model, videos, tmp_path):
     path = write_records(tmp_path / "bad.tfrecord", records)
     with pytest.raises(DataError, match=r"video 'bad' in .*bad.tfrecord record 11: a label is outside"):
         evaluate(model, [path], 4)
+
+
+# ---- beside a teacher
+
+
+def test_agreement_with_a_teacher_that_reads_other_frames(tmp_path):
+    videos = make_videos(FRAMES, 7, num_frames=4)
+    files = write_videos(tmp_path, videos, FRAMES)
+    teacher = model_config("FrameLevelLogisticModel", FRAMES).build()
+    student = model_config("FrameLevelLogisticModel", FRAMES, frame_sampling="first", num_sampled_frames=1).build()
+    for seed, model in enumerate((teacher, student)):
+        random = np.random.default_rng(seed)
+        model.set_weights([random.standard_normal(w.shape) for w in model.get_weights()])
+    frames = np.stack([video.frames for video in videos])
+    agreement = Agreement()
+    agreement.accumulate(
+        teacher({"frames": frames, "num_frames": np.full(7, 4)})["predictions"],
+        student({"sampled_frames": frames[:, :1], "num_sampled_frames": np.ones(7)})["predictions"],
+    )
+    metrics = evaluate(student, files, 3, teacher=teacher)
+    assert {name: metrics[name] for name in agreement.result()} == pytest.approx(agreement.result(), rel=1e-4)
+    assert "kl" not in evaluate(student, files, 3)
+
+
+def test_a_teacher_of_other_classes(model, files):
+    teacher = dataclasses.replace(model_config(), num_classes=5).build()
+    with pytest.raises(ValueError, match="The teacher predicts 5 classes, the model 3"):
+        evaluate(model, files, teacher=teacher)

@@ -29,6 +29,12 @@ def test_steps_are_counted_to_the_end_of_the_phase(settings, steps, finetuning_s
     assert count_steps(config, 22, 8, is_finetuning=True) == finetuning_steps
 
 
+def test_unlabelled_records_are_of_the_distillation_alone():
+    config = training_config("dir", num_epochs=2, finetune_epochs=3, **PARALLEL)
+    assert count_steps(config, 22, 8, num_unlabelled=10) == 2 * 4
+    assert count_steps(config, 22, 8, is_finetuning=True, num_unlabelled=10) == 9
+
+
 def test_no_records_are_a_step_nevertheless():
     assert count_steps(training_config("dir"), 0, 8) == 1
 

@@ -84,6 +84,32 @@ def test_choices_of_a_distillation_need_one(name, value):
     assert str(error.value) == f"{name}={value!r} needs --distillation=serial or --distillation=parallel."
 
 
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"distillation": None, "teacher_dir": ""}, "needs --distillation=serial and 'rep' or 'pred'"),
+        ({"distillation": PARALLEL}, "needs --distillation=serial and 'rep' or 'pred'"),
+        ({"distillation": DistillationConfig(losses=("ce",))}, "needs --distillation=serial and 'rep' or 'pred'"),
+        ({"segment_labels": True}, "is of whole videos: leave out --segment_labels"),
+    ],
+)
+@pytest.mark.parametrize("name", ["teacher_cache", "unlabelled_data_pattern"])
+def test_what_only_a_serial_student_can_learn_from(name, changes, problem):
+    settings = {"distillation": SERIAL, "teacher_dir": "teacher", name: "x"}
+    assert getattr(training_config("dir", **settings), name) == "x"
+    with pytest.raises(ValueError, match=f"{name} {problem}"):
+        training_config("dir", **{**settings, **changes})
+
+
+def test_what_a_teacher_cache_does_not_hold():
+    settings = {"distillation": SERIAL, "teacher_dir": "teacher", "teacher_cache": "x"}
+    with pytest.raises(ValueError, match="nothing of mixtures"):
+        training_config("dir", **settings, mixup_alpha=0.2)
+    settings["distillation"] = DistillationConfig(losses=("pred", "int"))
+    with pytest.raises(ValueError, match="no intermediate states"):
+        training_config("dir", **settings)
+
+
 @pytest.mark.parametrize("optimizer", ["MovingAverage", "SWA"])
 def test_weights_are_averaged_once(optimizer):
     with pytest.raises(ValueError) as error:

@@ -66,6 +66,24 @@ def define_checkpoint_flag(groups, group) -> None:
     )
 
 
+def define_num_frames_flag(groups, group) -> None:
+    groups.add(
+        group,
+        flags.DEFINE_integer,
+        "num_sampled_frames",
+        None,
+        "Read so many frames of a video instead of those that the model was trained for.",
+        lower_bound=1,
+    )
+
+
+def on_num_frames(config, values):
+    """The `ModelConfig` of a train_dir on the number of frames that `--num_sampled_frames` asks for, if it does."""
+    if values.num_sampled_frames is None:
+        return config
+    return config.with_num_sampled_frames(values.num_sampled_frames)
+
+
 def define_prediction_flags(groups, group) -> None:
     """How records are read and predicted where the rows of a CSV come of them."""
     groups.add(

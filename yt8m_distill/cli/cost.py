@@ -13,13 +13,6 @@ from yt8m_distill.cli.model_flags import define_hyperparameter_flags, given_hype
 
 _BUDGETS = (30, 20, 15, 10, 6)
 _GOES_WITH_TRAIN_DIR = ("train_dir", "format", "help", "debug")
-_NO_FRAME_BUDGET = {
-    "frame_sampling": None,
-    "num_sampled_frames": None,
-    "frame_percent": None,
-    "every_n": None,
-    "frame_jitter": False,
-}
 # Keys of the rows of `cost_rows`, in the order of a CSV's columns.
 _NUMBERS = ("frames", "macs", "share", "encoder_macs", "classifier_macs", "params", "trainable_params")
 _NUMBERS += ("weights_bytes", "bytes_read", "record_bytes", "paper_flops")
@@ -89,7 +82,7 @@ def _print_trained_model(values):
             raise ValueError(f"--{name} does not go with --train_dir, whose model_flags.json says it.")
     config = load_model_config(values.train_dir)
     budget = [] if config.sampler is None else [config]
-    rows = cost_rows([dataclasses.replace(config, **_NO_FRAME_BUDGET), *budget])
+    rows = cost_rows([config.reading_all_frames(), *budget])
     own = rows[-1]
     if values.format == "csv":
         _print_csv([{"layer": name, "macs": macs} for name, macs in own["layers"].items()])

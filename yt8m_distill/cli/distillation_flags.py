@@ -17,7 +17,13 @@ def define_distillation_flags(groups):
         ["none", "serial", "parallel"],
         "serial: learn from the trained teacher in --teacher_dir. parallel: train teacher and student together.",
     )
-    groups.add(group, flags.DEFINE_string, "teacher_dir", "", "The teacher's train_dir.")
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "teacher_dir",
+        "",
+        "The teacher's train_dir. serial: or several, comma-separated; the mean of their predictions teaches.",
+    )
     groups.add(
         group,
         flags.DEFINE_enum,
@@ -25,6 +31,21 @@ def define_distillation_flags(groups):
         "latest",
         ["latest", "best"],
         "Which checkpoint of the teacher: the latest, or the best by validation GAP.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "teacher_cache",
+        "",
+        "serial: learn from what cache_teacher.py kept of that teacher, which then never runs, and only the student's "
+        "frames are decoded.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "unlabelled_data_pattern",
+        "",
+        "serial: globs of more TFRecords for the student, such as a test split. Their labels are not read.",
     )
     groups.add(
         group,
@@ -47,6 +68,20 @@ def define_distillation_flags(groups):
         "categorical",
         ["categorical", "bernoulli"],
         "KL divergence of pred: over classes scaled to sum to 1 (the authors'), or class by class.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_float,
+        "temperature",
+        1.0,
+        "Divides the logits of teacher and student in pred; above 1 softens both.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "normalize_rep",
+        False,
+        "Divide rep by the squared length of the teacher's encoding.",
     )
     groups.add(
         group,
@@ -112,6 +147,8 @@ def distillation_config_from(values):
         "ce_weight",
         "int_weight",
         "prediction_kl",
+        "temperature",
+        "normalize_rep",
         "project_encoding",
         "share_classifier",
     )

@@ -11,10 +11,13 @@ from absl import flags
 
 from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import (
+    comma_list,
     create_strategy_from,
     define_checkpoint_flag,
+    define_num_frames_flag,
     define_strategy_flags,
     log_batch_size,
+    on_num_frames,
 )
 
 _logger = logging.getLogger(__name__)
@@ -29,6 +32,17 @@ def _define_flags(groups):
     groups.add(group, flags.DEFINE_string, "train_dir", "/tmp/yt8m_model/", "The model to evaluate.")
     groups.add(group, flags.DEFINE_string, "eval_data_pattern", "", "Globs of the evaluation TFRecords.")
     define_checkpoint_flag(groups, group)
+    define_num_frames_flag(groups, group)
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "teacher_dir",
+        "",
+        "Also state how far the model agrees with this one, its teacher; or with several, comma-separated.",
+    )
+    groups.add(
+        group, flags.DEFINE_enum, "teacher_checkpoint", "latest", ["latest", "best"], "Which checkpoint of the teacher."
+    )
     groups.add(
         group, flags.DEFINE_integer, "batch_size", 1024, "Examples a step of each replica.", lower_bound=1
     )
@@ -88,12 +102,13 @@ def _evaluate_checkpoint(values, files, path, strategy):
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
     from yt8m_distill.training import evaluate
 
-    config = load_model_config(values.train_dir)
+    config = on_num_frames(load_model_config(values.train_dir), values)
     if values.segment_labels:
         check_rated_segments(files, config.schema)
     check_first_record(files, config.schema)
     with strategy.scope():
         model = load_model_at(config, path)
+        teacher = _load_teacher(values)
     _logger.info("Loading checkpoint for eval: %s", path)
     log = EvaluationLog(
         os.path.join(values.train_dir, "eval"), files, checkpoint_step(path), values.segment_labels
@@ -108,11 +123,19 @@ def _evaluate_checkpoint(values, files, path, strategy):
         strategy=strategy,
         on_batch=log.batch,
         segments=values.segment_labels,
+        teacher=teacher,
     )
     log.epoch(metrics)
     if values.output_metrics_json:
         with open_atomic(values.output_metrics_json) as file:
             file.write(json.dumps({"global_step": log.step, **metrics}, indent=2) + "\n")
+
+
+def _load_teacher(values):
+    from yt8m_distill.models import load_teacher
+
+    train_dirs = comma_list(values.teacher_dir) if values.teacher_dir else ()
+    return load_teacher(train_dirs, values.teacher_checkpoint) if train_dirs else None
 
 
 class EvaluationLog:
@@ -169,9 +192,14 @@ class EvaluationLog:
             _logger.info(
                 "Segment mAP: %.6f over %d rated pairs", metrics["segment_map"], metrics["num_rated_pairs"]
             )
+        if "kl" in metrics:
+            names = [name for name in metrics if name.endswith("_agreement")]
+            values = [f"{name}: {metrics[name]:.3f}" for name in names]
+            _logger.info("With the teacher | %s | kl: %.3f", " | ".join(values), metrics["kl"])
         _logger.info("Total: examples_processed: %d", metrics["num_examples"])
         averages = {"Avg_Hit@1": "hit_at_one", "Avg_Perr": "perr", "Avg_Loss": "loss", "MAP": "map", "GAP": "gap"}
         averages.update({"Segment_MAP": "segment_map"} if "segment_map" in metrics else {})
+        averages.update({name: name for name in metrics if name.endswith("_agreement") or name == "kl"})
         self._write_scalars(f"Epoch/{self._tag}_", {tag: metrics[name] for tag, name in averages.items()})
         self._summaries.close()
 

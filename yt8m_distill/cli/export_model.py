@@ -8,7 +8,7 @@ import os
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import define_checkpoint_flag
+from yt8m_distill.cli.common_flags import define_checkpoint_flag, define_num_frames_flag, on_num_frames
 
 _logger = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ def _define_flags(groups):
         group, flags.DEFINE_string, "output_dir", "", "Directory to write; must not exist, or be empty."
     )
     define_checkpoint_flag(groups, group)
+    define_num_frames_flag(groups, group)
     groups.add(
         group,
         flags.DEFINE_enum,
@@ -66,7 +67,7 @@ def _define_flags(groups):
 
 
 def _run(values):
-    from yt8m_distill.models import load_model
+    from yt8m_distill.models import checkpoint_path, load_model_at, load_model_config
 
     for name in ("train_dir", "output_dir"):
         if not values[name].value:
@@ -79,7 +80,8 @@ def _run(values):
         raise ValueError("--top_k is for SavedModels; a LiteRT model returns all classes. Leave it out.")
     if values.precision == "int8" and values.format != "litert":
         raise ValueError("--precision=int8 is for LiteRT models. Add --format=litert, or use --precision=float16.")
-    model = load_model(values.train_dir, values.checkpoint)
+    config = on_num_frames(load_model_config(values.train_dir), values)
+    model = load_model_at(config, checkpoint_path(values.train_dir, values.checkpoint))
     if values.format == "litert":
         _export_litert(values, model)
         return

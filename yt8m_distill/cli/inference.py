@@ -12,8 +12,10 @@ from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import (
     create_strategy_from,
     define_checkpoint_flag,
+    define_num_frames_flag,
     define_prediction_flags,
     define_strategy_flags,
+    on_num_frames,
 )
 from yt8m_distill.cli.inference_shards import check_shard_flags, define_shard_flags, merge_shards, shard_from
 from yt8m_distill.cli.segment_inference import (
@@ -48,6 +50,7 @@ def _define_flags(groups):
         group, flags.DEFINE_string, "untar_model_dir", "/tmp/yt8m-model", "Where to unpack the archive."
     )
     define_checkpoint_flag(groups, group)
+    define_num_frames_flag(groups, group)
     groups.add(group, flags.DEFINE_string, "input_data_pattern", "", "Globs of the TFRecords to classify.")
     groups.add(group, flags.DEFINE_string, "output_file", "", "The file to write.")
     groups.add(
@@ -107,7 +110,7 @@ def _write_predictions(values, train_dir, path, shard):
     own_files = shard.share_of(files) if shard else files
     share = f" of {len(files)}, the share of shard {shard.index} of {shard.count}" if shard else ""
     _logger.info("number of input files: %d%s", len(own_files), share)
-    config = load_model_config(train_dir)
+    config = on_num_frames(load_model_config(train_dir), values)
     if values.segment_labels:
         check_reads_frames(config.schema)
     check_first_record(files, config.schema)

@@ -176,6 +176,14 @@ def define_model_flags(groups):
         False,
         "In training, draw each frame of a uniform budget from its share of the video. Evaluation stays as it is.",
     )
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "frame_budgets",
+        "",
+        "Train one model for several numbers of frames, such as 6,10,30: each video is read at one of them. The last "
+        "is --num_sampled_frames; eval.py, inference.py and export_model.py choose by theirs.",
+    )
 
 
 def define_architecture_flags(groups):
@@ -221,6 +229,7 @@ def model_config_from(values):
         frame_percent=values.frame_percent,
         every_n=values.every_n,
         frame_jitter=values.frame_jitter,
+        frame_budgets=integer_list("frame_budgets", values.frame_budgets) if values.frame_budgets else (),
         hyperparameters=hyperparameters,
     )
     if config.hyperparameters["video_level_classifier_model"] != "MoeModel":

@@ -19,6 +19,8 @@ _SAME_NAME = (
     "jit_compile",
     "teacher_dir",
     "teacher_checkpoint",
+    "teacher_cache",
+    "unlabelled_data_pattern",
     "student_init",
     "finetune_epochs",
 )

@@ -28,6 +28,8 @@ _NAMES = (
     "mixup_alpha",
     "mixup_level",
     "ema_decay",
+    "curriculum_frames",
+    "curriculum_epochs",
 )
 
 
@@ -148,4 +150,14 @@ def _define_regularisation_flags(groups):
         0.0,
         "Evaluate, save and export an exponential moving average of the weights, such as 0.999. 0: the weights "
         "themselves. Early on the decay is lower: (1 + n) / (10 + n) after n steps.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_integer,
+        "curriculum_frames",
+        0,
+        "Read so many frames in the first pass and fewer from pass to pass, down to --num_sampled_frames. 0: off.",
+    )
+    groups.add(
+        group, flags.DEFINE_integer, "curriculum_epochs", 0, "Passes until --num_sampled_frames is reached."
     )

@@ -2,7 +2,13 @@
 
 from yt8m_distill.data.errors import DataError
 from yt8m_distill.data.frame_sampling import METHODS, FrameSampler, sample_frame_indices
-from yt8m_distill.data.pipeline import evaluation_dataset, readable_errors, training_dataset, window_dataset
+from yt8m_distill.data.pipeline import (
+    evaluation_dataset,
+    readable_errors,
+    training_dataset,
+    unlabelled_dataset,
+    window_dataset,
+)
 from yt8m_distill.data.record_files import (
     check_first_record,
     check_rated_segments,
@@ -13,6 +19,7 @@ from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segments
 from yt8m_distill.data.segment_ratings import read_label_cache, read_segment_ratings, write_label_cache
+from yt8m_distill.data.teacher_cache import TeacherCache
 from yt8m_distill.data.vocabulary import read_vocabulary
 
 __all__ = [
@@ -21,6 +28,7 @@ __all__ = [
     "DataError",
     "FrameSampler",
     "RecordSchema",
+    "TeacherCache",
     "check_first_record",
     "check_rated_segments",
     "estimate_num_records",
@@ -35,6 +43,7 @@ __all__ = [
     "readable_errors",
     "sample_frame_indices",
     "training_dataset",
+    "unlabelled_dataset",
     "window_dataset",
     "write_label_cache",
 ]

@@ -1,7 +1,7 @@
 """Files and directories that exist under their final name only when they are complete.
 
 A command that is interrupted half-way (Ctrl-C, a full disk, a pre-empted machine) must not leave a truncated
-submission that looks whole, nor destroy the good one of yesterday. Both context managers here write under a
+submission that looks whole, nor destroy the good one of yesterday. The context managers here write under a
 temporary name beside the final one and rename at the end. Paths with a scheme (`gs://...`) go through
 `tf.io.gfile`; TensorFlow is imported only for those.
 """
@@ -66,6 +66,29 @@ def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[io.TextIOW
         with contextlib.suppress(OSError):
             if raw is not None:
                 raw.close()  # not stream.close(), which would first write the rest, and could fail once more
+        with contextlib.suppress(OSError):
+            files.remove(partial)
+        raise
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | os.PathLike) -> Iterator[str]:
+    """As `open_atomic`, for a writer that opens its file by name (`tf.io.TFRecordWriter`).
+
+    Yields:
+        The temporary name beside `path`, under which the body writes and closes the file.
+    """
+    path = os.fspath(path)
+    files = _files_for(path)
+    with _errors_name(path):
+        final = files.resolve_file(path)
+        partial = _partial_name(final)
+        files.makedirs(_parent(final))
+    try:
+        yield partial
+        with _errors_name(path):
+            files.rename(partial, final)
+    except BaseException:
         with contextlib.suppress(OSError):
             files.remove(partial)
         raise

@@ -43,10 +43,13 @@ class FrameSampler:
       max_frames: frames of the longest video.
       jitter: method `uniform` only: in training, each frame is drawn anew from its share of the video, frames
         floor(i N / k) to floor((i + 1) N / k) - 1, instead of being the first of them.
+      budgets: in training, the k of each video is drawn anew from these; `num_sampled_frames` is the largest of them.
+        So one model learns to read any of them ("any-k").
 
     Raises:
       ValueError: unknown method, not exactly one budget, a budget out of range, a `stride` that does not divide
-        `max_frames` (the authors' code then counts more slots than it fills), or `jitter` of another method.
+        `max_frames` (the authors' code then counts more slots than it fills), `jitter` of another method, or `budgets`
+        that do not end with num_sampled_frames.
     """
 
     method: str = "uniform"
@@ -55,6 +58,7 @@ class FrameSampler:
     every_n: int | None = None
     max_frames: int = 300
     jitter: bool = False
+    budgets: tuple[int, ...] = ()
 
     def __post_init__(self):
         if self.method not in METHODS:
@@ -82,6 +86,8 @@ class FrameSampler:
             )
         if self.jitter and self.method != "uniform":
             raise ValueError(f"frame_jitter needs frame_sampling='uniform'. Received: {self.method!r}.")
+        if self.budgets:
+            self._check_budgets()
 
     @property
     def num_slots(self) -> int:
@@ -116,7 +122,7 @@ class FrameSampler:
         Args:
           num_frames: valid frames of each video, integer, NumPy array or tf.Tensor of shape [...].
           seed: non-negative integer of shape [...] or scalar; read by method `random` and by jitter.
-          training: whether to jitter, if the sampler does.
+          training: whether to jitter and to draw from `budgets`, if the sampler does.
 
         Returns:
           indices: int64 [..., num_slots], ascending over the first `num_sampled` slots and 0 after them.
@@ -125,6 +131,8 @@ class FrameSampler:
         xp = tnp if tf.is_tensor(num_frames) or tf.is_tensor(seed) else np
         num_frames = xp.asarray(num_frames, dtype=np.int64)
         num_sampled = self._count(num_frames, xp)
+        if self.budgets and training:
+            num_sampled = xp.minimum(num_sampled, self._drawn_budget(seed, xp))
         slots = xp.arange(self.num_slots, dtype=np.int64)
         if self.jitter and training:
             indices = _jittered(slots, num_frames[..., None], num_sampled[..., None], seed, xp)
@@ -143,6 +151,22 @@ class FrameSampler:
         # The authors' floor leaves a video shorter than the stride without any frame: take one.
         wanted = xp.minimum(xp.maximum(wanted, 1), self.num_slots)
         return xp.minimum(wanted, num_frames)
+
+    def _drawn_budget(self, seed, xp):
+        position = xp.asarray([self.max_frames], dtype=np.int64)  # of no frame: the draw is independent of theirs
+        number = _draws(position, seed, xp)[..., 0] * len(self.budgets) // _HASH_RANGE
+        return xp.take(xp.asarray(self.budgets, dtype=np.int64), number)
+
+    def _check_budgets(self):
+        ascending = tuple(sorted(set(self.budgets)))
+        if self.num_sampled_frames is None or self.method == "stride":
+            raise ValueError("frame_budgets go with num_sampled_frames, and not with frame_sampling='stride'.")
+        whole = all(isinstance(budget, int) and not isinstance(budget, bool) for budget in self.budgets)
+        if not whole or self.budgets != ascending or not 0 < ascending[0] <= ascending[-1] == self.num_sampled_frames:
+            raise ValueError(
+                "frame_budgets must be ascending numbers of frames, the last of them num_sampled_frames="
+                f"{self.num_sampled_frames}. Received: {', '.join(map(str, self.budgets))}."
+            )
 
     def _indices(self, slots, num_frames, num_sampled, seed, xp):
         """Indices [..., num_slots]; `num_frames` and `num_sampled` are [..., 1]."""

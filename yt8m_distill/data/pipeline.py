@@ -16,9 +16,10 @@ from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segments, parse_segment_ratings
 from yt8m_distill.data.segment_windows import cut_into_windows
+from yt8m_distill.data.teacher_cache import TeacherCache
 
 # What the parsers return beside a model's inputs.
-NOT_INPUTS = ("video_ids", "start_times", "labels", "label_weights")
+NOT_INPUTS = ("video_ids", "paths", "start_times", "labels", "label_weights")
 
 _MIN_SHUFFLE_BUFFER = 1000
 # Records parsed at once where a batch is not one of records: their undecoded frames take some 20 MB.
@@ -44,6 +45,8 @@ def training_dataset(
     worker_index: int = 0,
     skip_batches: int = 0,
     segments: bool = False,
+    unlabelled_files: list[str] = (),
+    teacher_cache: TeacherCache | None = None,
 ) -> tf.data.Dataset:
     """One epoch of shuffled training batches, the last one possibly smaller.
 
@@ -68,21 +71,28 @@ def training_dataset(
       worker_index: which of them this is.
       skip_batches: batches to leave out at the start, for a run that resumes within an epoch.
       segments: read rated segments (see `parse_rated_segments`) instead of whole videos.
+      unlabelled_files: TFRecord files of more videos, whose labels are not read; shuffled together with `files`.
+      teacher_cache: what a teacher said of each of these videos; None without.
 
     Returns:
-      A dataset of (inputs, labels): inputs as `parse_frame_level` or `parse_video_level` without `video_ids`, labels
-      bool [B, num_classes]. Of segments, a dataset of (inputs, labels, label_weights float32 [B, num_classes]).
+      A dataset of (inputs, labels): inputs as `parse_frame_level` or `parse_video_level` without `video_ids`, and as
+      `TeacherRecords.parse` with a cache; labels bool [B, num_classes]. Of segments, a dataset of (inputs, labels,
+      label_weights float32 [B, num_classes]); with unlabelled files, of (inputs, labels, label_weights float32 [B, 1]),
+      1 for a video of `files` and 0, with no label, for another.
 
     Raises:
-      ValueError: segments of video-level records.
+      ValueError: segments of video-level records, or segments with unlabelled files or a teacher cache.
     """
-    shard_by_file = len(files) >= num_workers > 1
+    if segments and (unlabelled_files or teacher_cache):
+        raise ValueError("Segments go with neither unlabelled files nor a teacher cache.")
+    all_files = [*files, *unlabelled_files]
+    shard_by_file = len(all_files) >= num_workers > 1
     shuffle_seed = seed * 1009 + epoch
-    file_order = random.Random(shuffle_seed).sample(sorted(files), len(files))
-    dataset = tf.data.Dataset.from_tensor_slices(file_order)
+    file_order = random.Random(shuffle_seed).sample(sorted(all_files), len(all_files))
+    dataset = tf.data.Dataset.from_tensor_slices(_described(file_order, unlabelled_files, teacher_cache))
     if shard_by_file:
         dataset = dataset.shard(num_workers, worker_index)
-    num_readers = min(num_readers, len(files))
+    num_readers = min(num_readers, len(all_files))
     dataset = dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
     dataset = _shuffle(dataset, max(_MIN_SHUFFLE_BUFFER, 5 * batch_size * num_workers), shuffle_seed)
     if num_workers > 1 and not shard_by_file:
@@ -93,7 +103,8 @@ def training_dataset(
         dataset = dataset.batch(batch_size).skip(skip_batches)
     else:
         dataset = dataset.batch(batch_size).skip(skip_batches)
-        dataset = _parse_batches(dataset, schema, sampler, sampling_seed=shuffle_seed + 1, training=True)
+        beside = functools.partial(_teacher_and_weights, teacher_cache)
+        dataset = _parse_batches(dataset, schema, sampler, shuffle_seed + 1, training=True, beside=beside)
     return dataset.map(_inputs_and_labels).prefetch(tf.data.AUTOTUNE)
 
 
@@ -122,12 +133,25 @@ def evaluation_dataset(
     Raises:
       ValueError: segments of video-level records.
     """
-    dataset = _records_in_order(files, num_readers)
+    dataset = _records_in_order(_described(sorted(files)), num_readers)
     if segments:
         dataset = _parse_segments(dataset, schema).rebatch(batch_size)
     else:
         dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def unlabelled_dataset(
+    files: list[str], schema: RecordSchema, batch_size: int, sampler: FrameSampler | None = None
+) -> tf.data.Dataset:
+    """Every record once, file by file in the order of their names, whatever its labels.
+
+    Returns:
+      A dataset of dicts as `evaluation_dataset` of videos, with labels that are all False, and `paths` string [B]: the
+      file that each record is from.
+    """
+    dataset = _records_in_order(_described(sorted(files), unlabelled_files=files), num_readers=1).batch(batch_size)
+    return _parse_batches(dataset, schema, sampler, sampling_seed=0, beside=_paths).prefetch(tf.data.AUTOTUNE)
 
 
 def window_dataset(
@@ -149,7 +173,7 @@ def window_dataset(
     """
     _require_frame_level(schema)
     windows_of_video = -(-schema.max_frames // SEGMENT_LENGTH)
-    videos = _records_in_order(files, num_readers).batch(max(1, batch_size // windows_of_video))
+    videos = _records_in_order(_described(sorted(files)), num_readers).batch(max(1, batch_size // windows_of_video))
     windows = _parse_batches(videos, schema, sampler=None, sampling_seed=0).map(cut_into_windows)
     return windows.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
@@ -160,7 +184,7 @@ def segment_ratings_dataset(files: list[str]) -> tf.data.Dataset:
     Returns:
       A dataset of dicts as `parse_segment_ratings` returns them.
     """
-    dataset = _records_in_order(files, num_readers=1).batch(_RECORDS_PARSED_AT_ONCE)
+    dataset = _records_in_order(_described(sorted(files)), num_readers=1).batch(_RECORDS_PARSED_AT_ONCE)
     return _parse_with_source(dataset, parse_segment_ratings).prefetch(tf.data.AUTOTUNE)
 
 
@@ -189,22 +213,37 @@ def _shuffle(dataset, buffer_size, seed):
     return tf.data.Dataset.from_tensors(0).flat_map(shuffled)
 
 
-def _records_of_file(path):
-    records = tf.data.TFRecordDataset(path)
-    return records.enumerate().map(lambda number, record: (record, path, number))
+def _described(files, unlabelled_files=(), teacher_cache=None):
+    """What is to be known of each file, as lists of one entry a file."""
+    description = {"path": files}
+    if unlabelled_files:
+        unlabelled = set(unlabelled_files)
+        description["is_labelled"] = [file not in unlabelled for file in files]
+    if teacher_cache is not None:
+        description["teacher_path"] = [teacher_cache.path_of(file) for file in files]
+    return description
 
 
-def _records_in_order(files, num_readers):
-    dataset = tf.data.Dataset.from_tensor_slices(sorted(files))
-    num_readers = min(num_readers, len(files))
+def _records_of_file(file):
+    """The records of a described file: `serialized`, `number`, what describes the file, and `teacher` from a cache."""
+    records = {"serialized": tf.data.TFRecordDataset(file["path"])}
+    if "teacher_path" in file:
+        records["teacher"] = tf.data.TFRecordDataset(file["teacher_path"])
+    kept = {name: file[name] for name in file if name != "teacher_path"}
+    return tf.data.Dataset.zip(records).enumerate().map(lambda number, record: {**record, **kept, "number": number})
+
+
+def _records_in_order(described_files, num_readers):
+    dataset = tf.data.Dataset.from_tensor_slices(described_files)
+    num_readers = min(num_readers, len(described_files["path"]))
     return dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
-def _parse_batches(dataset, schema, sampler, sampling_seed, training=False):
+def _parse_batches(dataset, schema, sampler, sampling_seed, training=False, beside=None):
     if schema.frame_features:
         settings = {"schema": schema, "sampler": sampler, "training": training}
-        return _parse_with_source(dataset, parse_frame_level, sampling_seed, **settings)
-    return _parse_with_source(dataset, parse_video_level, schema=schema)
+        return _parse_with_source(dataset, parse_frame_level, sampling_seed, beside, **settings)
+    return _parse_with_source(dataset, parse_video_level, beside=beside, schema=schema)
 
 
 def _parse_segments(dataset, schema):
@@ -218,12 +257,29 @@ def _require_frame_level(schema):
         raise ValueError("Segments are parts of frame-level records; these are video-level.")
 
 
-def _parse_with_source(dataset, parse, sampling_seed=None, **settings):
+def _teacher_and_weights(teacher_cache, records, parsed):
+    """What training batches hold beside what the parser makes of the records."""
+    added = {}
+    if teacher_cache is not None:
+        added.update(teacher_cache.records.parse(records["teacher"], parsed["video_ids"], _source(records)))
+    if "is_labelled" in records:
+        added["label_weights"] = tf.cast(records["is_labelled"], tf.float32)[:, None]  # [B, 1]
+    return added
+
+
+def _paths(records, parsed):
+    return {"paths": records["path"]}
+
+
+def _parse_with_source(dataset, parse, sampling_seed=None, beside=None, **settings):
+    """Parses batches of what `_records_of_file` gives; adds what `beside`, a function of (records, parsed), returns."""
     parse_graph = _parse_graph(parse, tuple(settings.items()))
     seeds = {} if sampling_seed is None else {"sampling_seed": tf.constant(sampling_seed, tf.int64)}
 
-    def parse_batch(serialized, path, number):
-        return parse_graph(serialized, path, number, **seeds)
+    def parse_batch(records):
+        known = {name: records[name] for name in ("is_labelled",) if name in records}
+        parsed = parse_graph(records["serialized"], _source(records), **known, **seeds)
+        return parsed if beside is None else {**parsed, **beside(records, parsed)}
 
     return dataset.map(parse_batch, num_parallel_calls=tf.data.AUTOTUNE)
 
@@ -233,11 +289,15 @@ def _parse_graph(parse, settings):
     """A parser as a graph that all pipelines of the process share: each pass over the data builds a pipeline."""
 
     @functools.partial(tf.function, autograph=False)
-    def parse_batch(serialized, path, number, **seeds):
-        source = tf.strings.join(["in ", path, " record ", tf.strings.as_string(number)])
-        return parse(serialized, source=source, **dict(settings), **seeds)
+    def parse_batch(serialized, source, **tensors):
+        return parse(serialized, source=source, **dict(settings), **tensors)
 
     return parse_batch
+
+
+def _source(records):
+    """Where each record of a batch stands, string [B], for error messages."""
+    return tf.strings.join(["in ", records["path"], " record ", tf.strings.as_string(records["number"])])
 
 
 # TensorFlow's functions must not outlive TensorFlow.

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from yt8m_distill.data.frame_record import frame_header
+
 # The tags of fields number 1 and 2 that hold a length and so many bytes.
 _FIELD_1, _FIELD_2 = 0x0A, 0x12
 # Lengths below 2**28, as they are in records that TensorFlow can read, take up to four bytes behind the tag.
@@ -64,7 +66,7 @@ def find_frames(serialized, feature_names, feature_sizes):
     is_regular &= tf.reduce_all(tf.equal(times, 1), axis=0)
     layouts = []
     for row, size in enumerate(feature_sizes):
-        header = _frame_header(size)
+        header = frame_header(size)
         num_bytes = tf.where(is_regular, ends[row] - starts[row], 0)
         is_regular &= tf.equal(num_bytes % (len(header) + size), 0)
         num_frames = tf.where(is_regular, num_bytes // (len(header) + size), 0)
@@ -162,19 +164,3 @@ def _headers_match(serialized, layout):
 def _cut(serialized, positions, lengths):
     """Substrings, string [B, N]. Not `serialized[:, None]`: slicing strings copies them."""
     return tf.strings.substr(tf.expand_dims(serialized, 1), positions, lengths)
-
-
-def _frame_header(size):
-    """What precedes the bytes of a frame in its feature list: feature { bytes_list { value: ... } }."""
-    header = b""
-    for _ in range(3):
-        header = bytes([_FIELD_1]) + _varint(len(header) + size) + header
-    return header
-
-
-def _varint(value):
-    digits = []
-    while value >= 128:
-        digits.append(value % 128 + 128)
-        value //= 128
-    return bytes([*digits, value])

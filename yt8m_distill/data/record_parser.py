@@ -23,13 +23,14 @@ ID_FEATURES = {
 }
 
 
-def parse_video_level(serialized, schema: RecordSchema, source=None) -> dict:
+def parse_video_level(serialized, schema: RecordSchema, source=None, is_labelled=None) -> dict:
     """Parses video-level records: `tf.train.Example`, or a `SequenceExample` whose context holds the mean features.
 
     Args:
       serialized: string [B].
       schema: layout of the records.
       source: string [B], where each record stands, for error messages.
+      is_labelled: bool [B], whose labels to read, or None for all; the others count as unlabelled.
 
     Returns:
       `video_ids` string [B], `features` float32 [B, feature_width], `labels` bool [B, num_classes] (all False for
@@ -49,7 +50,7 @@ def parse_video_level(serialized, schema: RecordSchema, source=None) -> dict:
     return {
         "video_ids": ids,
         "features": tf.concat([parsed[name] for name in schema.feature_names], axis=-1),  # [B, feature_width]
-        "labels": _multi_hot_labels(parsed["labels"], schema.num_classes, ids, source),
+        "labels": _multi_hot_labels(parsed["labels"], schema.num_classes, ids, source, is_labelled),
     }
 
 
@@ -60,6 +61,7 @@ def parse_frame_level(
     sampling_seed: int = 0,
     source=None,
     training: bool = False,
+    is_labelled=None,
 ) -> dict:
     """Parses frame-level records (`tf.train.SequenceExample`) and decodes the frames that the model reads.
 
@@ -73,6 +75,7 @@ def parse_frame_level(
       sampling_seed: changes what a random sampler draws; the draw depends on it and on the video's id alone.
       source: string [B], where each record stands, for error messages.
       training: whether the sampler may jitter its frames.
+      is_labelled: bool [B], whose labels to read, or None for all.
 
     Returns:
       `video_ids` string [B] and `labels` bool [B, num_classes]; without a sampler `frames` uint8 [B, max_frames,
@@ -104,7 +107,7 @@ def parse_frame_level(
         "video_ids": ids,
         names[0]: records.read(indices, is_read),  # [B, slots, feature_width]
         names[1]: tf.cast(num_read, tf.int32),
-        "labels": _multi_hot_labels(records.context["labels"], schema.num_classes, ids, source),
+        "labels": _multi_hot_labels(records.context["labels"], schema.num_classes, ids, source, is_labelled),
     }
 
 
@@ -212,7 +215,9 @@ def _video_seeds(ids, sampling_seed):
     return tf.strings.to_hash_bucket_fast(ids, 2**31 - 1) + sampling_seed
 
 
-def _multi_hot_labels(labels: tf.SparseTensor, num_classes: int, ids, source):
+def _multi_hot_labels(labels: tf.SparseTensor, num_classes: int, ids, source, is_labelled=None):
+    if is_labelled is not None:
+        labels = tf.sparse.retain(labels, tf.gather(is_labelled, labels.indices[:, 0]))
     batch_size = tf.shape(ids, out_type=tf.int64)[0]
     in_range = (labels.values >= 0) & (labels.values < num_classes)
     problem = f"a label is outside [0, num_classes={num_classes})"

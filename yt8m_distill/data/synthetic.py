@@ -1,8 +1,9 @@
 """Synthetic frame-level records in the official format, to try the whole workflow without the 1.5 TB dataset.
 
-What is realistic: the record format, frames per video (1 to 300, median near 232, 29 % with 300), labels per video
-(mean near 3), Zipf-like class frequencies, bytes over their full range, spread within a video against spread between
-videos, and labels that only some of a video's shots show. What is invented: the features themselves.
+What is realistic: the record format, frames per video (1 to 300, 29 % with 300; somewhat fewer than real ones in the
+mean), labels per video (mean near 3), Zipf-like class frequencies, bytes over their full range, spread within a video
+against spread between videos, and labels that only some of a video's shots show. What is invented: the features
+themselves. Where real video-level records are at hand, `reframing` makes frames whose features are real in the mean.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import os
 
 import numpy as np
 import tensorflow as tf
+
+from yt8m_distill.data.frame_record import serialize_frames
 
 FEATURE_NAMES = ("rgb", "audio")
 FEATURE_SIZES = (1024, 128)
@@ -62,7 +65,8 @@ class SyntheticVideos:
         num_frames = _draw_num_frames(rng)
         features = self._draw_frames(rng, labels, num_frames)  # float32 [num_frames, 1152]
         video_id = np.base_repr(36**3 + number, 36)[-4:]
-        return _serialize(video_id, sorted(labels), quantize(features))
+        parts = np.split(quantize(features), np.cumsum(FEATURE_SIZES)[:-1], axis=1)
+        return serialize_frames(video_id, sorted(labels.tolist()), dict(zip(FEATURE_NAMES, parts)))
 
     @functools.cached_property
     def prototypes(self) -> np.ndarray:
@@ -118,24 +122,3 @@ def _draw_num_frames(rng):
     if rng.random() < _SHARE_OF_FULL_LENGTH:
         return MAX_FRAMES
     return int(rng.triangular(1, 210, MAX_FRAMES))
-
-
-def _serialize(video_id, labels, frames):
-    def bytes_feature(value):
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
-
-    context = tf.train.Features(
-        feature={
-            "id": bytes_feature(video_id.encode()),
-            "labels": tf.train.Feature(int64_list=tf.train.Int64List(value=labels)),
-        }
-    )
-    ends = np.cumsum(FEATURE_SIZES)
-    feature_lists = {
-        name: tf.train.FeatureList(feature=[bytes_feature(row.tobytes()) for row in frames[:, end - size : end]])
-        for name, size, end in zip(FEATURE_NAMES, FEATURE_SIZES, ends)
-    }
-    example = tf.train.SequenceExample(
-        context=context, feature_lists=tf.train.FeatureLists(feature_list=feature_lists)
-    )
-    return example.SerializeToString()

@@ -1,5 +1,6 @@
 """Distillation: losses between teacher and student, and the Distiller that trains by them."""
 
+from yt8m_distill.distillation.cache_writer import prepare_teacher_cache, write_teacher_cache
 from yt8m_distill.distillation.distillation_config import (
     ALIGNMENTS,
     LOSS_PRESETS,
@@ -13,8 +14,10 @@ from yt8m_distill.distillation.losses import (
     bernoulli_kl,
     categorical_kl,
     masked_state_loss,
+    normalized_representation_loss,
     representation_loss,
 )
+from yt8m_distill.distillation.teacher_identity import teacher_identity
 
 __all__ = [
     "ALIGNMENTS",
@@ -27,6 +30,10 @@ __all__ = [
     "bernoulli_kl",
     "categorical_kl",
     "masked_state_loss",
+    "normalized_representation_loss",
+    "prepare_teacher_cache",
     "representation_loss",
+    "teacher_identity",
     "warm_start",
+    "write_teacher_cache",
 ]

@@ -19,7 +19,9 @@ class DistillationConfig:
       scheme: `serial` learns from a trained, frozen teacher; `parallel` trains teacher and student on the same batches.
       losses: any of `rep` (encodings), `pred` (class probabilities), `ce` (labels) and `int` (intermediate states).
       rep_weight, pred_weight, ce_weight, int_weight: weight of each.
+      normalize_rep: measure `rep` in units of the teacher's encoding (see `normalized_representation_loss`).
       prediction_kl: `categorical` as the authors' code, or `bernoulli`, class by class.
+      temperature: of both distributions that `pred` compares; above 0, 1 leaves them as they are.
       pred_reduction: `mean` over the batch, or the authors' `sum`.
       intermediate_alignment: which states `int` compares: after each `frame`, after each `block`, or `both`.
       project_encoding: learn a linear map from the student's encoding to the teacher's for `rep`, where their widths
@@ -37,7 +39,9 @@ class DistillationConfig:
     pred_weight: float = 1.0
     ce_weight: float = 1.0
     int_weight: float = 1.0
+    normalize_rep: bool = False
     prediction_kl: str = "categorical"
+    temperature: float = 1.0
     pred_reduction: str = "mean"
     intermediate_alignment: str = "frame"
     project_encoding: bool = False
@@ -58,6 +62,8 @@ class DistillationConfig:
         for loss in LOSSES:
             if not self.weight(loss) >= 0:  # NaN is not, either
                 raise ValueError(f"{loss}_weight must not be negative. Received: {self.weight(loss)}.")
+        if not 0 < self.temperature < float("inf"):
+            raise ValueError(f"temperature must be a positive number. Received: {self.temperature}.")
         if self.share_classifier and self.scheme != "parallel":
             raise ValueError("share_classifier needs distillation='parallel': a serial teacher is frozen.")
         if self.scheme == "parallel" and not (self.trains_classifier or self.share_classifier):
@@ -68,6 +74,11 @@ class DistillationConfig:
 
     def weight(self, loss: str) -> float:
         return getattr(self, f"{loss}_weight")
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any loss compares with the teacher; `ce` alone does not."""
+        return self.losses != ("ce",)
 
     @property
     def trains_classifier(self) -> bool:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.distillation.agreement import batch_agreement
 from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
 from yt8m_distill.distillation.distillation_config import DistillationConfig
-from yt8m_distill.distillation.losses import PREDICTION_KL, representation_loss
+from yt8m_distill.distillation.losses import PREDICTION_KL, normalized_representation_loss, representation_loss
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.batch_preparation import BatchPreparation
+from yt8m_distill.models.ensemble import Ensemble
 from yt8m_distill.models.label_losses import cross_entropy_loss
 from yt8m_distill.models.training_step import (
     batch_metrics,
     global_num_examples,
+    global_num_labelled,
     regularization_loss,
     scaled,
     sum_over_slices,
@@ -32,18 +35,28 @@ class Distiller(keras.Model):
 
     Source: "Efficient Video Classification Using Fewer Frames" (CVPR 2019), section 4; the authors' train.py.
 
+    A serial teacher need not run: where the inputs hold `teacher_predictions` float32 [B, C], and `teacher_encoding`
+    float32 [B, E] if `rep` needs it, the student learns from these (see `TeacherCache`).
+
     Args:
-      teacher: model that reads all frames.
+      teacher: model that reads all frames; or, for `serial`, an `Ensemble` of such models: its mean prediction teaches.
+        A teacher with a frame budget jitters its frames where teacher and student both have `frame_jitter`, by the
+        same random numbers.
       student: model with a frame budget, reading the same features and classes.
       config: scheme and losses.
 
     Raises:
       ValueError: the models cannot be matched as asked (different features or classes, encodings of different width
-        without `project_encoding`, no intermediate states), or nothing trains the student's classifier.
+        without `project_encoding`, no intermediate states, several teachers for a loss that compares encodings or
+        states), or nothing trains the student's classifier.
     """
 
     def __init__(
-        self, teacher: VideoClassifier, student: VideoClassifier, config: DistillationConfig, **kwargs
+        self,
+        teacher: VideoClassifier | Ensemble,
+        student: VideoClassifier,
+        config: DistillationConfig,
+        **kwargs,
     ):
         super().__init__(dtype="float32", autocast=False, **kwargs)
         self.teacher = teacher
@@ -52,8 +65,9 @@ class Distiller(keras.Model):
         self.projection = None
         self._check_match()
         if config.scheme == "serial":
-            self.teacher.trainable = False
-        if not config.trains_classifier and student.classifier is not teacher.classifier:
+            for model in getattr(teacher, "members", [teacher]):
+                model.trainable = False
+        if not config.trains_classifier and not config.share_classifier:
             _copy_weights(
                 teacher.classifier, student.classifier, "Without 'pred' or 'ce' the student's classifier"
             )
@@ -92,24 +106,25 @@ class Distiller(keras.Model):
         """One update of the student, and in scheme `parallel` of the teacher.
 
         Args:
-          data: (inputs with `frames` and `num_frames`, labels bool [B, C]), or these with label_weights float32 [B, C].
+          data: (inputs with `frames` and `num_frames`, labels bool [B, C]), or these with label_weights, float32 [B, C]
+            of classes, or float32 [B, 1] of videos: 0 for an unlabelled one, which adds nothing to `ce` and to the
+            metrics. Every loss is a mean over all videos, labelled or not.
 
         Returns:
           Dict of scalars that add up over replicas: `loss` (the weighted sum), `<name>_loss` of each part, `reg_loss`,
           the student's batch metrics, and `teacher_loss` in scheme `parallel`.
         """
-        num_examples = global_num_examples(data[1])
+        num_examples, num_labelled = global_num_examples(data[1]), global_num_labelled(*data[1:])
 
         def gradients_and_logs(examples):
             if self.teacher_optimizer is None:
-                outputs = self.teacher.encode_and_classify(examples.inputs, training=False, mix=examples.mix)
-                of_teacher, teacher_logs = [], {}
+                outputs, of_teacher, teacher_logs = self._outputs_of_teacher(examples.inputs, examples.mix), [], {}
             else:
                 outputs, of_teacher, teacher_logs = self._teacher_gradients(examples, num_examples)
-            of_student, student_logs = self._student_gradients(examples, outputs, num_examples)
+            of_student, student_logs = self._student_gradients(examples, outputs, num_examples, num_labelled)
             return of_teacher, of_student, {**student_logs, **teacher_logs}
 
-        slices = self.preparation.slices(data, self.optimizer.iterations)
+        slices = self.preparation.slices(self._with_shared_jitter(data), self.optimizer.iterations)
         of_teacher, of_student, logs = sum_over_slices(gradients_and_logs, slices)
         if self.teacher_optimizer is not None:
             update(self.teacher_optimizer, of_teacher, self.teacher.trainable_variables, logs["teacher_loss"])
@@ -120,11 +135,27 @@ class Distiller(keras.Model):
         """The student's losses against the teacher on one batch, without an update: `loss` and `<name>_loss`."""
         inputs, labels, label_weights = keras.utils.unpack_x_y_sample_weight(data)
         num_examples = global_num_examples(labels)
-        teacher_outputs = self.teacher.encode_and_classify(inputs, training=False)
+        teacher_outputs = self._outputs_of_teacher(inputs)
         outputs = self.student.encode_and_classify(inputs, training=False)
         parts = self._matching_losses(teacher_outputs, outputs, labels, label_weights, num_examples)
         total = tf.add_n([self.distillation_config.weight(name) * part for name, part in parts.items()])
         return {"loss": total, **{f"{name}_loss": part for name, part in parts.items()}}
+
+    def _outputs_of_teacher(self, inputs, mix=None):
+        """What the teacher says as it is now, or said when it was cached."""
+        if "teacher_predictions" in inputs:
+            cached = {name: inputs.get(f"teacher_{name}") for name in ("predictions", "encoding")}
+            return {name: value for name, value in cached.items() if value is not None}
+        return self.teacher.encode_and_classify(inputs, training=False, mix=mix)
+
+    def _with_shared_jitter(self, data):
+        """Gives teacher and student the same random numbers to draw their frames by, where both jitter them."""
+        samplers = self.teacher.sampler, self.student.sampler
+        if not all(sampler is not None and sampler.jitter for sampler in samplers) or "num_frames" not in data[0]:
+            return data
+        shape = tf.shape(data[0]["num_frames"])
+        seeds = tf.random.uniform(shape, maxval=2**31 - 1, dtype=tf.int64)
+        return ({**data[0], "frame_seeds": seeds}, *data[1:])
 
     def _teacher_gradients(self, examples, num_examples):
         """Outputs and gradients of a parallel teacher, and its part of the log."""
@@ -138,7 +169,7 @@ class Distiller(keras.Model):
             loss = scaled(self.teacher_optimizer, label_loss + penalty)
         return outputs, tape.gradient(loss, self.teacher.trainable_variables), {"teacher_loss": label_loss}
 
-    def _student_gradients(self, examples, teacher_outputs, num_examples):
+    def _student_gradients(self, examples, teacher_outputs, num_examples, num_labelled):
         targets = {name: tf.stop_gradient(value) for name, value in teacher_outputs.items()}
         trains_classifier = self.distillation_config.trains_classifier  # otherwise it is the teacher's, statistics too
         with tf.GradientTape() as tape:
@@ -153,10 +184,13 @@ class Distiller(keras.Model):
             loss = scaled(self.optimizer, distillation_loss + penalty)
         step = self.optimizer.iterations
         metrics = batch_metrics(
-            step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
+            step, examples.labels, outputs["predictions"], num_labelled, examples.label_weights
         )
+        agreement = {}
+        if self.distillation_config.needs_teacher:
+            agreement = batch_agreement(step, targets["predictions"], outputs["predictions"], num_examples)
         part_logs = {f"{name}_loss": part for name, part in parts.items()}
-        logs = {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **metrics}
+        logs = {"loss": distillation_loss, "reg_loss": penalty, **part_logs, **metrics, **agreement}
         return tape.gradient(loss, self.student_variables()), logs
 
     def _matching_losses(self, targets, outputs, labels, label_weights, num_examples) -> dict:
@@ -167,9 +201,11 @@ class Distiller(keras.Model):
                 encoding = outputs["encoding"]
                 if self.projection is not None:
                     encoding = self.projection(encoding)
-                return representation_loss(targets["encoding"], encoding)
+                loss = normalized_representation_loss if config.normalize_rep else representation_loss
+                return loss(targets["encoding"], encoding)
             if name == "pred":
-                kl = PREDICTION_KL[config.prediction_kl](targets["predictions"], outputs["predictions"])
+                divergence = PREDICTION_KL[config.prediction_kl]
+                kl = divergence(targets["predictions"], outputs["predictions"], config.temperature)
                 return kl * num_examples if config.pred_reduction == "sum" else kl
             if name == "ce":
                 return supervised_losses(self.student, self.label_loss, labels, outputs, label_weights)
@@ -197,24 +233,27 @@ class Distiller(keras.Model):
 
     def _check_match(self):
         config, teacher, student = self.distillation_config, self.teacher, self.student
-        is_shared = student.classifier is teacher.classifier
+        is_shared = student.classifier is getattr(teacher, "classifier", None)
         if is_shared != config.share_classifier:
             raise ValueError(
                 f"share_classifier={config.share_classifier}, but teacher and student were built with "
                 f"{'one classifier' if is_shared else 'two classifiers'}. Build the student with "
                 "`model_config.build(teacher.classifier)` to share it, with `model_config.build()` otherwise."
             )
-        for name in ("feature_names", "feature_sizes", "num_classes", "max_frames", "frame_level"):
-            of_teacher, of_student = getattr(teacher.model_config, name), getattr(student.model_config, name)
+        for name in ("feature_names", "feature_sizes", "num_classes", "max_frames", "frame_features"):
+            of_teacher, of_student = getattr(teacher.schema, name), getattr(student.schema, name)
             if of_teacher != of_student:
                 raise ValueError(
                     f"Teacher and student must agree on {name}. Received: teacher {of_teacher}, student {of_student}."
                 )
-        inputs = teacher.model_config.whole_video_inputs()
+        inputs = student.model_config.whole_video_inputs()
         of_teacher = teacher.encode_and_classify(inputs, training=False)
         of_student = student.encode_and_classify(inputs, training=False)
-        self._check_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
+        if "rep" in config.losses:
+            _check_several("rep", of_teacher)
+            self._check_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
         if "int" in config.losses:
+            _check_several("int", of_teacher)
             _check_states(config.intermediate_alignment, of_teacher, of_student)
             if teacher.sampler is not None:
                 raise ValueError(
@@ -223,7 +262,7 @@ class Distiller(keras.Model):
 
     def _check_encodings(self, of_teacher, of_student):
         config = self.distillation_config
-        if of_teacher == of_student or "rep" not in config.losses:
+        if of_teacher == of_student:
             return
         if not config.project_encoding:
             raise ValueError(
@@ -258,6 +297,14 @@ def _copy_weights(source, target, subject):
             f"teacher {[tuple(s) for s in of_source]}, student {[tuple(s) for s in of_target]}."
         )
     target.set_weights(source.get_weights())
+
+
+def _check_several(loss, of_teacher):
+    if "encoding" not in of_teacher:
+        raise ValueError(
+            f"Loss {loss!r} compares encodings or states, which several teachers do not have in common. Give one "
+            f"teacher, or leave {loss!r} out of --distillation_losses."
+        )
 
 
 def _check_states(alignment, of_teacher, of_student):

@@ -1,7 +1,8 @@
 """What a student is asked to match of its teacher. Each loss returns one value a video, float32 [B].
 
 Sources: "Efficient Video Classification Using Fewer Frames" (CVPR 2019) and its authors' code; "I Have Seen Enough"
-(2018 workshop) for the intermediate matching.
+(2018 workshop) for the intermediate matching. Temperature, the normalised L_rep and the Bernoulli divergence are not
+theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ def representation_loss(teacher_encoding, student_encoding):
     return tf.reduce_sum(tf.math.squared_difference(teacher_encoding, student_encoding), axis=-1)
 
 
-def categorical_kl(teacher_predictions, student_predictions):
+def normalized_representation_loss(teacher_encoding, student_encoding):
+    """L_rep in units of the teacher's own scale: squared distance over the squared length of the teacher's encoding.
+
+    1 for a student that says 0, whatever the width and range of the encoding; the plain sum over thousands of unbounded
+    LSTM states swamps the other losses. Ours; 0 where the teacher's encoding is 0 (a video without frames).
+    """
+    scale = tf.reduce_sum(tf.square(teacher_encoding), axis=-1)
+    return tf.math.divide_no_nan(representation_loss(teacher_encoding, student_encoding), scale)
+
+
+def categorical_kl(teacher_predictions, student_predictions, temperature: float = 1.0):
     """L_pred as in the authors' code: KL(teacher || student) of the class probabilities scaled to sum to 1.
 
     The authors pass sigmoid outputs to `Categorical(probs=...)`, which normalises them over the classes. They add no
@@ -24,23 +35,31 @@ def categorical_kl(teacher_predictions, student_predictions):
 
     Args:
       teacher_predictions, student_predictions: probabilities float32 [B, C].
+      temperature: T of softened distributions, p^(1/T) scaled to sum to 1; the divergence is multiplied by T^2, so that
+        its gradients keep their size (Hinton et al., "Distilling the Knowledge in a Neural Network", section 2).
     """
-    teacher, student = (
-        p / tf.reduce_sum(p, axis=-1, keepdims=True)
-        for p in (teacher_predictions + _EPSILON, student_predictions + _EPSILON)
-    )
-    return tf.reduce_sum(teacher * (tf.math.log(teacher) - tf.math.log(student)), axis=-1)
+
+    def log_probabilities(predictions):
+        return tf.nn.log_softmax(tf.math.log(predictions + _EPSILON) / temperature)
+
+    teacher, student = log_probabilities(teacher_predictions), log_probabilities(student_predictions)
+    return temperature**2 * tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=-1)
 
 
-def bernoulli_kl(teacher_predictions, student_predictions):
-    """KL(teacher || student) of each class's yes-or-no distribution, summed over classes. Both float32 [B, C]."""
+def bernoulli_kl(teacher_predictions, student_predictions, temperature: float = 1.0):
+    """KL(teacher || student) of each class's yes-or-no distribution, summed over classes. Both float32 [B, C].
 
-    def divergence(teacher, student):
-        return teacher * (tf.math.log(teacher + _EPSILON) - tf.math.log(student + _EPSILON))
+    With a temperature T, the logits of both are divided by T and the divergence is multiplied by T^2, as in
+    `categorical_kl`.
+    """
 
-    yes = divergence(teacher_predictions, student_predictions)
-    no = divergence(1 - teacher_predictions, 1 - student_predictions)
-    return tf.reduce_sum(yes + no, axis=-1)
+    def log_odds(predictions):
+        return tf.math.log(predictions + _EPSILON) - tf.math.log(1 - predictions + _EPSILON)
+
+    teacher, student = (log_odds(p) / temperature for p in (teacher_predictions, student_predictions))
+    # p log(p / q) + (1 - p) log((1 - p) / (1 - q)), with p and q the sigmoids of these.
+    divergence = tf.math.sigmoid(teacher) * (teacher - student) + tf.math.softplus(student) - tf.math.softplus(teacher)
+    return temperature**2 * tf.reduce_sum(divergence, axis=-1)
 
 
 def masked_state_loss(teacher_states, student_states, is_valid):

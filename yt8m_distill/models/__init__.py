@@ -10,7 +10,7 @@ from yt8m_distill.models.checkpoints import (
     load_model_config,
     restore_weights,
 )
-from yt8m_distill.models.ensemble import Ensemble, load_ensemble
+from yt8m_distill.models.ensemble import Ensemble, load_ensemble, load_teacher
 from yt8m_distill.models.label_losses import LABEL_LOSSES
 from yt8m_distill.models.mixup import MIXUP_LEVELS, Mixup
 from yt8m_distill.models.model_config import ModelConfig, create_model
@@ -37,6 +37,7 @@ __all__ = [
     "load_model",
     "load_model_at",
     "load_model_config",
+    "load_teacher",
     "model_config_from_flags",
     "predict_batches",
     "read_model_flags",

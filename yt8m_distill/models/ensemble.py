@@ -12,6 +12,7 @@ import tensorflow as tf
 from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.checkpoints import load_model
+from yt8m_distill.models.mixup import Mix
 from yt8m_distill.models.prediction_function import prediction_function
 from yt8m_distill.models.video_classifier import VideoClassifier
 
@@ -72,10 +73,14 @@ class Ensemble:
         Returns:
           Dict of `predictions`, float32 [B, num_classes] in [0, 1].
         """
+        return self.encode_and_classify(inputs, training)
+
+    def encode_and_classify(self, inputs, training=None, mix: Mix | None = None) -> dict:
+        """As calling the ensemble; `mix` as of `VideoClassifier.encode_and_classify`, for each member."""
         if training:
             raise ValueError("An ensemble predicts only; train its members one by one.")
         parts = [
-            weight * tf.cast(member(inputs, training=False)["predictions"], tf.float64)
+            weight * tf.cast(member.encode_and_classify(inputs, False, mix)["predictions"], tf.float64)
             for member, weight in zip(self.members, self.weights)
         ]
         return {"predictions": tf.cast(tf.add_n(parts), tf.float32)}
@@ -111,6 +116,11 @@ def load_ensemble(
     """
     weights = normalized_weights(weights, len(train_dirs))  # first: loading takes long
     return Ensemble([load_model(train_dir, which) for train_dir in train_dirs], weights, train_dirs)
+
+
+def load_teacher(train_dirs: Sequence[str], which: str = "latest") -> VideoClassifier | Ensemble:
+    """The one model to learn from, or the ensemble of several; arguments and errors as of `load_ensemble`."""
+    return load_model(train_dirs[0], which) if len(train_dirs) == 1 else load_ensemble(train_dirs, which=which)
 
 
 def normalized_weights(weights: Sequence[float] | None, count: int) -> list[float]:

@@ -10,7 +10,7 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.hyperparameters import check_hyperparameters, check_whole_number
 from yt8m_distill.models.video_classifier import VideoClassifier
-from yt8m_distill.models.zoo import ZOO, build_classifier
+from yt8m_distill.models.zoo import ZOO, block_length, build_classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +23,8 @@ class ModelConfig:
       frame_sampling, num_sampled_frames, frame_percent, every_n: the frame budget (see `FrameSampler`); no budget
         reads all frames. Without a method, `every_n` means `stride` and the other budgets `uniform`.
       frame_jitter: in training, draw each frame of a uniform budget from its share of the video.
+      frame_budgets: in training, draw the number of frames of each video from these, the last of which is
+        num_sampled_frames; the model then serves any of them (see `with_num_sampled_frames`).
       hyperparameters: those of the model, defaults filled in.
 
     Raises:
@@ -39,6 +41,7 @@ class ModelConfig:
     frame_percent: float | None = None
     every_n: int | None = None
     frame_jitter: bool = False
+    frame_budgets: tuple[int, ...] = ()
     hyperparameters: dict = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
@@ -46,6 +49,7 @@ class ModelConfig:
             raise ValueError(f"Unknown model {self.model!r}. The models are: {', '.join(ZOO)}.")
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
         object.__setattr__(self, "feature_sizes", tuple(self.feature_sizes))
+        object.__setattr__(self, "frame_budgets", tuple(self.frame_budgets))
         known = ZOO[self.model].hyperparameters
         unknown = sorted(set(self.hyperparameters) - set(known))
         if unknown:
@@ -74,6 +78,8 @@ class ModelConfig:
                 "frame_jitter needs a frame budget: num_sampled_frames, frame_percent or every_n. "
                 "A model that reads all frames has none to choose."
             )
+        if self.frame_budgets and self.sampler is None:
+            raise ValueError("frame_budgets need num_sampled_frames, the largest of them.")
         self.schema  # noqa: B018 - validates the features
 
     @property
@@ -100,6 +106,7 @@ class ModelConfig:
             self.every_n,
             self.max_frames,
             self.frame_jitter,
+            self.frame_budgets,
         )
 
     @property
@@ -108,6 +115,44 @@ class ModelConfig:
         if not self.frame_level:
             return 1
         return self.sampler.num_slots if self.sampler else self.max_frames
+
+    def with_num_sampled_frames(self, num_sampled_frames: int) -> ModelConfig:
+        """The same weights on another number of frames; for a model of `frame_budgets`, one of them or any between.
+
+        An H-RNN keeps the length of its blocks, so it reads more or fewer of them.
+
+        Raises:
+          ValueError: the number is out of range, or the model is video-level.
+        """
+        return dataclasses.replace(
+            self,
+            frame_sampling=None if self.frame_sampling == "stride" else self.frame_sampling,
+            num_sampled_frames=num_sampled_frames,
+            frame_percent=None,
+            every_n=None,
+            frame_jitter=False,
+            frame_budgets=(),
+            hyperparameters={**self.hyperparameters, **self._resolved_blocks()},
+        )
+
+    def reading_all_frames(self) -> ModelConfig:
+        """The same model without its frame budget, and with as many blocks as a teacher has."""
+        hyperparameters = {
+            name: value for name, value in self.hyperparameters.items() if name not in ("num_blocks", "block_length")
+        }
+        return ModelConfig(
+            self.model,
+            self.feature_names,
+            self.feature_sizes,
+            self.num_classes,
+            self.max_frames,
+            hyperparameters=hyperparameters,
+        )
+
+    def _resolved_blocks(self) -> dict:
+        if "block_length" not in self.hyperparameters:
+            return {}
+        return {"num_blocks": None, "block_length": block_length(self)}
 
     def check_layers(self) -> None:
         """Makes the layers of frames, but no weights, to raise what `build` would: hyperparameters and features that

@@ -44,6 +44,7 @@ def write_model_flags(
         "label_loss": label_loss,
         **{name: getattr(config, name) for name in BUDGET_AND_SIZES},
         "frame_jitter": config.frame_jitter,
+        "frame_budgets": list(config.frame_budgets),
         "hyperparameters": config.hyperparameters,
     }
     if training is not None:
@@ -84,7 +85,8 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
             feature_names=tuple(name.strip() for name in flags["feature_names"].split(",")),
             feature_sizes=tuple(int(size) for size in flags["feature_sizes"].split(",")),
             **{name: flags[name] for name in BUDGET_AND_SIZES},
-            frame_jitter=flags.get("frame_jitter", False),  # absent from files written before it existed
+            frame_jitter=flags.get("frame_jitter", False),  # absent from files written before it existed, as is
+            frame_budgets=tuple(flags.get("frame_budgets", ())),
             hyperparameters=flags["hyperparameters"],
         )
     except KeyError as error:

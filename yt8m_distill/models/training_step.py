@@ -19,6 +19,19 @@ def global_num_examples(labels):
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local)
 
 
+def global_num_labelled(labels, label_weights=None):
+    """As `global_num_examples`, without the unlabelled: those whose only weight, in label_weights [B, 1], is 0."""
+    if not _are_of_examples(label_weights):
+        return global_num_examples(labels)
+    local = tf.reduce_sum(label_weights)
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, local)
+
+
+def _are_of_examples(label_weights):
+    """Whether the weights are those of whole examples, [B, 1], and not of their classes, [B, C]; C is at least 2."""
+    return label_weights is not None and label_weights.shape[-1] == 1
+
+
 def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
     """Loss of each example against its labels, with what the model's classifier adds to it in training.
 
@@ -95,6 +108,11 @@ def scaled(optimizer, loss):
     return optimizer.get_scaled_loss(loss) if hasattr(optimizer, "get_scaled_loss") else loss
 
 
+def is_logged_step(step):
+    """Whether the metrics of the batch after `step` updates are logged, bool scalar."""
+    return tf.equal((tf.cast(step, tf.int64) + 1) % METRICS_EVERY_STEPS, 0)
+
+
 def batch_metrics(step, labels, predictions, num_examples, label_weights=None):
     """This replica's share of Hit@1, PERR and GAP of the training batch; zeros at steps that are not logged.
 
@@ -104,8 +122,9 @@ def batch_metrics(step, labels, predictions, num_examples, label_weights=None):
       step: number of updates so far, integer scalar.
       labels: bool [B, C].
       predictions: float32 [B, C].
-      num_examples: examples over all replicas, float32 scalar.
-      label_weights: float32 [B, C], or None. Predictions of unrated classes (weight 0) are 0, as in evaluation.
+      num_examples: labelled examples over all replicas, float32 scalar (see `global_num_labelled`).
+      label_weights: float32 [B, C] or [B, 1], or None. Predictions of unrated classes (weight 0) are 0, as in
+        evaluation, and those of unlabelled examples, which have no labels, so that they do not count.
 
     Returns:
       Dict of float32 scalars that add up over replicas.
@@ -113,16 +132,17 @@ def batch_metrics(step, labels, predictions, num_examples, label_weights=None):
 
     def compute():
         rated = predictions if label_weights is None else predictions * label_weights
-        return _batch_metrics(tf.cast(labels, tf.float32), rated, num_examples)
+        size = tf.reduce_sum(label_weights) if _are_of_examples(label_weights) else tf.shape(labels)[0]
+        return _batch_metrics(tf.cast(labels, tf.float32), rated, tf.cast(size, tf.float32), num_examples)
 
     def skip():
         return {"hit_at_one": tf.constant(0.0), "perr": tf.constant(0.0), "gap": tf.constant(0.0)}
 
-    is_logged = tf.equal((tf.cast(step, tf.int64) + 1) % METRICS_EVERY_STEPS, 0)
-    return tf.cond(is_logged & (tf.shape(labels)[0] > 0), compute, skip)
+    return tf.cond(is_logged_step(step) & (tf.shape(labels)[0] > 0), compute, skip)
 
 
-def _batch_metrics(labels, predictions, num_examples):
+def _batch_metrics(labels, predictions, size, num_examples):
+    """`size` is the share of this replica of `num_examples`; there may be none at all."""
     num_labels = tf.reduce_sum(labels, axis=-1)  # [B]
     num_ranks = tf.maximum(
         tf.cast(tf.reduce_max(num_labels), tf.int32), tf.minimum(_TOP_K, tf.shape(labels)[1])
@@ -139,7 +159,7 @@ def _batch_metrics(labels, predictions, num_examples):
     precision = tf.cumsum(pooled_hits) / tf.range(1.0, tf.cast(tf.size(order), tf.float32) + 1)
     gap = tf.math.divide_no_nan(tf.reduce_sum(precision * pooled_hits), tf.reduce_sum(num_labels))
     return {
-        "hit_at_one": tf.reduce_sum(hits[:, 0]) / num_examples,
-        "perr": tf.reduce_sum(tf.math.divide_no_nan(found, num_labels)) / num_examples,
-        "gap": gap * tf.cast(tf.shape(labels)[0], tf.float32) / num_examples,
+        "hit_at_one": tf.math.divide_no_nan(tf.reduce_sum(hits[:, 0]), num_examples),
+        "perr": tf.math.divide_no_nan(tf.reduce_sum(tf.math.divide_no_nan(found, num_labels)), num_examples),
+        "gap": tf.math.divide_no_nan(gap * size, num_examples),
     }

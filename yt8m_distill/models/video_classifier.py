@@ -41,7 +41,8 @@ class VideoClassifier(keras.Model):
 
     Input, a dict with one of these pairs:
       frames: [B, T, D] uint8 as in the records (or float, already dequantised), with num_frames: int [B]. The model
-        picks the frames it reads. Rows past num_frames are ignored.
+        picks the frames it reads. Rows past num_frames are ignored. With frame_seeds int64 [B] its random choices are
+        those of training, by these seeds.
       sampled_frames: [B, k, D], with num_sampled_frames: int [B]. The pipeline picked them.
       features: float [B, D] mean features; video-level models only.
 
@@ -134,10 +135,13 @@ class VideoClassifier(keras.Model):
         num_frames = tf.minimum(tf.cast(inputs["num_frames"], tf.int32), tf.shape(frames)[1])
         if self.sampler is None:
             return frames, num_frames, _every_index(frames)
-        seeds = tf.zeros_like(num_frames, tf.int64)
-        if training:
-            seeds = tf.random.uniform(tf.shape(num_frames), maxval=2**31 - 1, dtype=tf.int64)
-        indices, num_sampled = self.sampler.sample(num_frames, seeds, training)
+        if "frame_seeds" in inputs:
+            seeds, is_drawn = inputs["frame_seeds"], True
+        elif training:
+            seeds, is_drawn = tf.random.uniform(tf.shape(num_frames), maxval=2**31 - 1, dtype=tf.int64), True
+        else:
+            seeds, is_drawn = tf.zeros_like(num_frames, tf.int64), False
+        indices, num_sampled = self.sampler.sample(num_frames, seeds, is_drawn)
         indices.set_shape([None, self.sampler.num_slots])
         return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
 

@@ -78,6 +78,15 @@ def default_num_blocks(num_slots: int, is_student: bool) -> int:
     return max(number for number in range(1, highest + 1) if num_slots % number == 0)
 
 
+def block_length(config) -> int:
+    """Frames of a block of the H-RNN that a `ModelConfig` asks for."""
+    values = config.hyperparameters
+    if values["block_length"] is not None:
+        return values["block_length"]
+    num_blocks = values["num_blocks"] or default_num_blocks(config.num_slots, config.sampler is not None)
+    return -(-config.num_slots // num_blocks)
+
+
 def _build_mean_features(config):
     return MeanFeatures(name="encoder")
 
@@ -98,12 +107,8 @@ def _build_gru(config):
 
 def _build_hierarchical_lstm(config):
     values = config.hyperparameters
-    block_length = values["block_length"]
-    if block_length is None:
-        num_blocks = values["num_blocks"] or default_num_blocks(config.num_slots, config.sampler is not None)
-        block_length = -(-config.num_slots // num_blocks)
     return HierarchicalLstm(
-        block_length, values["lstm_cells"], values["lstm_layers"], values["lstm_state"], name="encoder"
+        block_length(config), values["lstm_cells"], values["lstm_layers"], values["lstm_state"], name="encoder"
     )
 
 

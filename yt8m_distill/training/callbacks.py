@@ -110,6 +110,8 @@ class RunCallback(keras.callbacks.Callback):
                 f"training step {step} | Loss: {logs['loss']:.2f} Examples/sec: {self.progress.rate:.2f}"
                 f" | Hit@1: {logs['hit_at_one']:.2f} PERR: {logs['perr']:.2f} GAP: {logs['gap']:.2f}"
             )
+            if "kl" in logs:
+                text += f" | Teacher's top-20: {logs['top_20_agreement']:.2f} KL: {logs['kl']:.2f}"
             self.progress.show(self.done_before + self.position.examples, text)
         if self.summary_writer is None:
             return
@@ -123,8 +125,11 @@ class RunCallback(keras.callbacks.Callback):
             "model/Training_GAP": logs["gap"],
             "global_step/Examples/Second": self.progress.rate,
         }
-        parts = {f"distillation/{name}": value for name, value in logs.items() if name.endswith("_loss")}
-        parts.pop("distillation/reg_loss")
+        parts = {
+            f"distillation/{name}": value
+            for name, value in logs.items()
+            if name != "reg_loss" and name.endswith(("_loss", "_agreement", "kl"))
+        }
         with self.summary_writer.as_default(step=step):
             for name, value in {**scalars, **parts}.items():
                 tf.summary.scalar(name, value)

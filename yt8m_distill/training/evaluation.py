@@ -7,7 +7,7 @@ import time
 import tensorflow as tf
 
 from yt8m_distill.data import evaluation_dataset, readable_errors
-from yt8m_distill.metrics import EvaluationMetrics, SegmentMetrics
+from yt8m_distill.metrics import Agreement, EvaluationMetrics, SegmentMetrics
 from yt8m_distill.metrics.checks import check_finite
 from yt8m_distill.models import LABEL_LOSSES, Ensemble, VideoClassifier, predict_batches
 
@@ -23,6 +23,7 @@ def evaluate(
     strategy=None,
     on_batch=None,
     segments: bool = False,
+    teacher: VideoClassifier | Ensemble | None = None,
 ) -> dict:
     """Exact metrics of a model over record files.
 
@@ -38,30 +39,43 @@ def evaluate(
         and `seconds` of that batch.
       segments: evaluate on rated segments instead of whole videos. The loss then counts rated classes only (the
         original's counts all others as negatives); for the other metrics, predictions of unrated classes are 0.
+      teacher: model of the same classes to state the agreement with; the records are read once more for it.
 
     Returns:
       Dict of `hit_at_one`, `perr`, `map`, `gap`, `loss`, `num_examples`, `num_classes_with_positives`. Of
-      segments, also `segment_map` and `num_rated_pairs` (see `SegmentMetrics`).
+      segments, also `segment_map` and `num_rated_pairs` (see `SegmentMetrics`). With a teacher, also what `Agreement`
+      gives.
 
     Raises:
       DataError: records that cannot be read.
-      ValueError: unknown label_loss, or segments for a video-level model.
+      ValueError: unknown label_loss, segments for a video-level model, or a teacher of other classes.
     """
     if label_loss not in LABEL_LOSSES:
         raise ValueError(f"label_loss must be one of {', '.join(LABEL_LOSSES)}. Received: {label_loss!r}.")
     schema = model.schema
     replicas = strategy.num_replicas_in_sync if strategy is not None else 1
-    dataset = evaluation_dataset(
-        files, schema, batch_size * replicas, model.sampler, num_readers=num_readers, segments=segments
-    )
+
+    def batches_of(predictor):
+        settings = {"num_readers": num_readers, "segments": segments}
+        dataset = evaluation_dataset(files, predictor.schema, batch_size * replicas, predictor.sampler, **settings)
+        return predict_batches(predictor, dataset, strategy)
+
+    if teacher is not None and teacher.schema.num_classes != schema.num_classes:
+        raise ValueError(
+            f"The teacher predicts {teacher.schema.num_classes} classes, the model {schema.num_classes}: they have no "
+            "agreement."
+        )
+    agreement, of_teacher = Agreement(top_k), batches_of(teacher) if teacher is not None else None
     metrics = EvaluationMetrics(num_classes=schema.num_classes, top_k=top_k)
     segment_metrics = SegmentMetrics(schema.num_classes) if segments else None
     started = time.perf_counter()
     with readable_errors(files, schema):
-        for batch in predict_batches(model, dataset, strategy):
+        for batch in batches_of(model):
             predictions, labels = batch["predictions"], batch["labels"]
             label_weights = batch.get("label_weights")
             losses = LABEL_LOSSES[label_loss](labels, predictions, label_weights)
+            if of_teacher is not None:
+                agreement.accumulate(next(of_teacher)["predictions"].numpy(), predictions.numpy())
             if segments:
                 segment_metrics.accumulate(predictions.numpy(), labels, label_weights)
                 predictions = predictions * label_weights
@@ -70,7 +84,11 @@ def evaluate(
             if on_batch is not None:
                 on_batch({"num_examples": len(labels), **means, "seconds": finished - started})
             started = finished
-    return {**metrics.result(), **(segment_metrics.result() if segments else {})}
+    return {
+        **metrics.result(),
+        **(segment_metrics.result() if segments else {}),
+        **(agreement.result() if teacher is not None else {}),
+    }
 
 
 def _ranked(predictions, depth):

@@ -9,23 +9,18 @@ import os
 
 import tensorflow as tf
 
-from yt8m_distill.data import (
-    check_first_record,
-    check_rated_segments,
-    estimate_num_records,
-    list_record_files,
-    readable_errors,
-    training_dataset,
-)
+from yt8m_distill.data import readable_errors, training_dataset
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller
 from yt8m_distill.models import ZOO, ModelConfig, load_model_config, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, checkpoint_path
 from yt8m_distill.stack import keras
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
+from yt8m_distill.training.curriculum import check_curriculum, sampler_of_epoch
 from yt8m_distill.training.evaluation import evaluate
 from yt8m_distill.training.optimizers import create_optimizer
 from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.run_files import find_run_files
 from yt8m_distill.training.strategy import is_chief
 from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir
 from yt8m_distill.training.trainer import build_models, build_trainer, count_steps
@@ -55,19 +50,15 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
       ValueError: a teacher that does not fit the student.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    files = list_record_files(config.train_data_pattern, "training")
-    eval_files = list_record_files(config.eval_data_pattern, "evaluation") if config.eval_data_pattern else []
-    for given in filter(None, (files, eval_files)):
-        if config.segment_labels:
-            check_rated_segments(given, model_config.schema)
-        check_first_record(given, model_config.schema)
+    files = find_run_files(model_config, config)
     # A mistyped --groups, --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
     model_config.check_layers()
     if config.jit_compile:
-        _check_compiles(model_config, config.teacher_dir)
+        _check_compiles(model_config, config.teacher_dirs)
+    check_curriculum(model_config.sampler, config.curriculum_frames)
     create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
-    if config.teacher_dir:
-        checkpoint_path(config.teacher_dir, config.teacher_checkpoint)
+    for teacher_dir in config.teacher_dirs:
+        checkpoint_path(teacher_dir, config.teacher_checkpoint)
     if config.start_new_model and config.distillation is not None and is_chief(strategy):
         # Nor must a teacher that does not fit, which only building both tells.
         with _precision(config.mixed_precision):
@@ -76,7 +67,7 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         prepare_train_dir(model_config, config)
     keras.utils.set_random_seed(config.seed)
     with strategy.scope(), _precision(config.mixed_precision):
-        run = _Run(model_config, config, strategy, files, eval_files)
+        run = _Run(model_config, config, strategy, files)
     try:
         return run.fit()
     except KeyboardInterrupt:
@@ -89,18 +80,17 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
 class _Run:
     """One run: built under the strategy's scope, then fitted."""
 
-    def __init__(self, model_config, config, strategy, files, eval_files):
+    def __init__(self, model_config, config, strategy, files):
         self.config = config
         self.strategy = strategy
         self.files = files
-        self.eval_files = eval_files
         self.global_batch_size = (
             config.batch_size * config.gradient_accumulation_steps * strategy.num_replicas_in_sync
         )
-        self.num_records = estimate_num_records(files, segments=config.segment_labels)
         self.position = RunPosition()
         self.teacher, self.student = build_models(model_config, config)
         self.trainer = self._build_trainer()
+        self._traced_sampler = self.student.sampler
         self.average = None
         # What is evaluated, and what the checkpoints hold as `model`.
         self.model = self.student
@@ -116,7 +106,8 @@ class _Run:
 
     def fit(self) -> dict:
         config, accumulated = self.config, self.config.gradient_accumulation_steps
-        _logger.info("Number of training files: %d.", len(self.files))
+        more = f" and {len(self.files.unlabelled)} unlabelled ones" if self.files.unlabelled else ""
+        _logger.info("Number of training files: %d%s.", len(self.files.labelled), more)
         _logger.info(
             "Using batch size of %d for training: %d a replica on %d replica(s)%s.",
             self.global_batch_size,
@@ -156,7 +147,8 @@ class _Run:
     def _build_trainer(self):
         is_finetuning = self.position.phase == _FINETUNE
         teacher = None if is_finetuning else self.teacher
-        num_steps = count_steps(self.config, self.num_records, self.global_batch_size, is_finetuning)
+        files, batch_size = self.files, self.global_batch_size
+        num_steps = count_steps(self.config, files.num_labelled, batch_size, is_finetuning, files.num_unlabelled)
         return build_trainer(teacher, self.student, self.config, self.global_batch_size, num_steps)
 
     def _restore(self):
@@ -225,7 +217,8 @@ class _Run:
             self._make_checkpoint()
 
     def _fit_phase(self, phase, num_epochs):
-        records = self.num_records
+        files = self.files
+        records = files.num_labelled + (files.num_unlabelled if phase == _TRAIN else 0)
         progress = Progress(records * num_epochs)
         summaries = tf.summary.create_file_writer(self.config.train_dir) if is_chief(self.strategy) else None
         callback = RunCallback(
@@ -242,7 +235,8 @@ class _Run:
             epoch = self.position.epoch
             callback.done_before = records * epoch
             try:
-                with readable_errors(self.files, self.student.model_config.schema):
+                videos = [*files.labelled, *files.unlabelled]
+                with readable_errors(files.cache_files()), readable_errors(videos, self.student.schema):
                     self._fit_epoch(phase, epoch, callback)
             finally:
                 progress.close()
@@ -257,6 +251,17 @@ class _Run:
         # Not the dataset that is trained on: its second iterator would shuffle anew.
         if self.position.examples and next(iter(self._dataset(phase, epoch)), None) is None:
             return
+        own, of_epoch = self.student.sampler, self._sampler_of(phase, epoch)
+        if of_epoch != self._traced_sampler:
+            self.trainer.make_train_function(force=True)  # the budget is part of the graph
+            self._traced_sampler = of_epoch
+        self.student.sampler = of_epoch
+        try:
+            self._fit_dataset(phase, epoch, callback)
+        finally:
+            self.student.sampler = own
+
+    def _fit_dataset(self, phase, epoch, callback):
         # Keras cannot know how many steps a distributed dataset has; -1 lets the dataset end the pass.
         with _silenced(logging.getLogger("tensorflow"), "will run indefinitely"):
             self.trainer.fit(
@@ -270,13 +275,15 @@ class _Run:
 
     def _dataset(self, phase, epoch):
         config, student_config = self.config, self.student.model_config
-        # Distilling, the teacher needs all frames, and the student picks its own from them on the device.
-        sampler = student_config.sampler if self.trainer is self.student else None
+        is_distilling = self.trainer is not self.student
+        cache = self.files.teacher_cache if is_distilling else None
+        # A teacher that runs needs all frames, and the student picks its own from them on the device.
+        sampler = None if is_distilling and cache is None else self._sampler_of(phase, epoch)
         data_epoch = epoch + (config.num_epochs if phase == _FINETUNE else 0)
 
         def worker_dataset(context):
             return training_dataset(
-                self.files,
+                self.files.labelled,
                 student_config.schema,
                 context.get_per_replica_batch_size(self.global_batch_size),
                 sampler,
@@ -287,21 +294,29 @@ class _Run:
                 worker_index=context.input_pipeline_id,
                 skip_batches=self._batches_to_skip(context),
                 segments=config.segment_labels,
+                unlabelled_files=self.files.unlabelled if is_distilling else (),
+                teacher_cache=cache,
             )
 
         return self.strategy.distribute_datasets_from_function(worker_dataset)
+
+    def _sampler_of(self, phase, epoch):
+        """The frame budget of one pass: the model's own, but for a curriculum."""
+        first = self.config.curriculum_frames if phase == _TRAIN else 0
+        sampler = self.student.model_config.sampler
+        return sampler_of_epoch(sampler, epoch, first, self.config.curriculum_epochs)
 
     def _batches_to_skip(self, context):
         steps = self.position.examples // self.global_batch_size
         return steps * context.num_replicas_in_sync // context.num_input_pipelines
 
     def _evaluate(self):
-        if not self.eval_files or not is_chief(self.strategy):
+        if not self.files.evaluation or not is_chief(self.strategy):
             return
         config = self.config
         self.metrics = evaluate(
             self.model,
-            self.eval_files,
+            self.files.evaluation,
             config.batch_size,
             label_loss=config.label_loss,
             strategy=self.strategy,
@@ -339,9 +354,8 @@ class _Run:
         return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
 
 
-def _check_compiles(model_config, teacher_dir):
-    of_teacher = [load_model_config(teacher_dir)] if teacher_dir else []
-    for name in (model_config.model, *(config.model for config in of_teacher)):
+def _check_compiles(model_config, teacher_dirs):
+    for name in (model_config.model, *(load_model_config(teacher_dir).model for teacher_dir in teacher_dirs)):
         if not ZOO[name].compiles:
             raise ValueError(f"--jit_compile does not go with {name}: XLA compiles no recurrent model. Leave it out.")
 

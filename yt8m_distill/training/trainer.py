@@ -6,10 +6,11 @@ from yt8m_distill.distillation import Distiller, warm_start
 from yt8m_distill.models import (
     LABEL_LOSSES,
     BatchPreparation,
+    Ensemble,
     Mixup,
     ModelConfig,
     VideoClassifier,
-    load_model,
+    load_teacher,
 )
 from yt8m_distill.stack import keras
 from yt8m_distill.training.learning_rate import LinearWarmup, cosine_schedule, learning_rate_schedule
@@ -19,23 +20,23 @@ from yt8m_distill.training.training_config import TrainingConfig
 
 def build_models(
     model_config: ModelConfig, config: TrainingConfig
-) -> tuple[VideoClassifier | None, VideoClassifier]:
-    """The teacher, where there is one, and the student or the only model."""
+) -> tuple[VideoClassifier | Ensemble | None, VideoClassifier]:
+    """The teacher or the ensemble of teachers, where there is any, and the student or the only model."""
     distillation = config.distillation
     if distillation is None:
         return None, model_config.build()
     if config.teacher_dir:
-        teacher = load_model(config.teacher_dir, config.teacher_checkpoint)
+        teacher = load_teacher(config.teacher_dirs, config.teacher_checkpoint)
     else:
-        teacher = _teacher_of(model_config).build()
+        teacher = model_config.reading_all_frames().build()
     student = model_config.build(teacher.classifier if distillation.share_classifier else None)
     if config.student_init == "teacher":
-        warm_start(student, teacher)
+        warm_start(student, getattr(teacher, "members", [teacher])[0])
     return teacher, student
 
 
 def build_trainer(
-    teacher: VideoClassifier | None,
+    teacher: VideoClassifier | Ensemble | None,
     student: VideoClassifier,
     config: TrainingConfig,
     global_batch_size: int,
@@ -72,18 +73,23 @@ def build_trainer(
 
 
 def count_steps(
-    config: TrainingConfig, num_records: int, global_batch_size: int, is_finetuning: bool = False
+    config: TrainingConfig,
+    num_records: int,
+    global_batch_size: int,
+    is_finetuning: bool = False,
+    num_unlabelled: int = 0,
 ) -> int:
     """How many updates a phase of a run is going to have, as far as the number of records is known; at least 1.
 
     Args:
       config: of the run.
-      num_records: examples of one pass.
+      num_records: labelled examples of one pass.
       global_batch_size: examples of one update over all replicas.
       is_finetuning: count those of the fine-tuning, not of the training or distillation before it.
+      num_unlabelled: unlabelled examples of one pass, of which fine-tuning has none.
     """
-    steps_an_epoch = -(-num_records // global_batch_size)
-    first, second = config.num_epochs * steps_an_epoch, config.finetune_epochs * steps_an_epoch
+    first = config.num_epochs * -(-(num_records + num_unlabelled) // global_batch_size)
+    second = config.finetune_epochs * -(-num_records // global_batch_size)
     if config.max_steps:
         first = min(first, config.max_steps)
         second = min(second, config.max_steps - first)
@@ -118,20 +124,3 @@ def _create_optimizer(config, schedule, variables):
 def _preparation(config):
     mixup = Mixup(config.mixup_alpha, config.mixup_level, config.seed) if config.mixup_alpha else None
     return BatchPreparation(config.gradient_accumulation_steps, config.label_smoothing, mixup)
-
-
-def _teacher_of(student_config: ModelConfig) -> ModelConfig:
-    """The student's model without its frame budget, and with as many blocks as a teacher has."""
-    hyperparameters = {
-        name: value
-        for name, value in student_config.hyperparameters.items()
-        if name not in ("num_blocks", "block_length")
-    }
-    return ModelConfig(
-        student_config.model,
-        student_config.feature_names,
-        student_config.feature_sizes,
-        student_config.num_classes,
-        student_config.max_frames,
-        hyperparameters=hyperparameters,
-    )

@@ -46,10 +46,18 @@ class TrainingConfig:
       mixed_precision: `none`, `bfloat16` or `float16` computation; weights stay float32.
       jit_compile: compile the step with XLA; not for recurrent models.
       distillation: losses and scheme, or None to train on labels alone.
-      teacher_dir: train_dir of the teacher. Serial distillation needs it; a parallel one starts its teacher from it.
+      teacher_dir: train_dir of the teacher. Serial distillation needs it, and averages the predictions of several,
+        comma-separated; a parallel one starts its teacher from it.
       teacher_checkpoint: `latest` or `best` of the teacher's checkpoints.
-      student_init: `scratch`, or `teacher` to start from the teacher's weights.
+      student_init: `scratch`, or `teacher` to start from the weights of the teacher, the first of several.
+      teacher_cache: directory of what the teacher said of every training video (see `TeacherCache`), from which a
+        serial distillation learns instead of running it; "" to run it.
+      unlabelled_data_pattern: globs of more videos for the student of a serial distillation. Their labels are not read.
+        The losses are means over all videos of a step, to which an unlabelled one adds nothing in `ce`.
       finetune_epochs: passes on the labels alone that follow the distillation.
+      curriculum_frames: frames of the first pass, where a model is to read fewer from pass to pass; 0 for its budget
+        from the start (see `frames_of_epoch`).
+      curriculum_epochs: passes until it reads its budget.
 
     Raises:
       ValueError: a value out of range, or choices that do not go together.
@@ -88,7 +96,11 @@ class TrainingConfig:
     teacher_dir: str = ""
     teacher_checkpoint: str = "latest"
     student_init: str = "scratch"
+    teacher_cache: str = ""
+    unlabelled_data_pattern: str = ""
     finetune_epochs: int = 0
+    curriculum_frames: int = 0
+    curriculum_epochs: int = 0
 
     def __post_init__(self):
         if not self.train_dir:
@@ -110,6 +122,8 @@ class TrainingConfig:
                 raise ValueError(f"{name} must be positive. Received: {getattr(self, name)}.")
         for name in (
             "finetune_epochs",
+            "curriculum_frames",
+            "curriculum_epochs",
             "regularization_penalty",
             "weight_decay",
             "warmup_steps",
@@ -133,6 +147,12 @@ class TrainingConfig:
         _require_one_of("teacher_checkpoint", self.teacher_checkpoint, ("latest", "best"))
         self._check_averaging_and_mixup()
         self._check_distillation()
+        self._check_unlabelled_and_cache()
+        if bool(self.curriculum_frames) != bool(self.curriculum_epochs):
+            raise ValueError(
+                "A curriculum needs both --curriculum_frames and --curriculum_epochs. Received: "
+                f"curriculum_frames={self.curriculum_frames}, curriculum_epochs={self.curriculum_epochs}."
+            )
 
     def _check_averaging_and_mixup(self):
         if self.ema_decay and self.optimizer in _AVERAGING_OPTIMIZERS:
@@ -156,17 +176,45 @@ class TrainingConfig:
                     raise ValueError(
                         f"{name}={getattr(self, name)!r} needs --distillation=serial or --distillation=parallel."
                     )
-        elif self.distillation.scheme == "serial" and not self.teacher_dir:
+        elif self.distillation.scheme == "serial" and not self.teacher_dirs:
             raise ValueError("Serial distillation needs --teacher_dir, the train_dir of a trained teacher.")
-        elif self.student_init == "teacher" and not self.teacher_dir:
+        elif self.student_init == "teacher" and not self.teacher_dirs:
+            raise ValueError("student_init='teacher' needs --teacher_dir, the train_dir of a trained teacher.")
+        if len(self.teacher_dirs) > 1 and self.distillation.scheme != "serial":
             raise ValueError(
-                "student_init='teacher' needs --teacher_dir, the train_dir of a trained teacher."
+                f"Several teachers need --distillation=serial. Received: teacher_dir={self.teacher_dir!r}."
             )
-        if self.start_new_model and self.teacher_dir and _is_within(self.teacher_dir, self.train_dir):
+        for teacher_dir in self.teacher_dirs:
+            if self.start_new_model and _is_within(teacher_dir, self.train_dir):
+                raise ValueError(
+                    f"start_new_model would delete the teacher: teacher_dir={teacher_dir!r} lies in "
+                    f"train_dir={self.train_dir!r}. Give another train_dir."
+                )
+
+    def _check_unlabelled_and_cache(self):
+        for name in ("teacher_cache", "unlabelled_data_pattern"):
+            if not getattr(self, name):
+                continue
+            losses = self.distillation.losses if self.distillation is not None else ()
+            if not ("rep" in losses or "pred" in losses) or self.distillation.scheme != "serial":
+                raise ValueError(f"{name} needs --distillation=serial and 'rep' or 'pred' in --distillation_losses.")
+            if self.segment_labels:
+                raise ValueError(f"{name} is of whole videos: leave out --segment_labels.")
+        if self.teacher_cache and self.mixup_alpha:
             raise ValueError(
-                f"start_new_model would delete the teacher: teacher_dir={self.teacher_dir!r} lies in "
-                f"train_dir={self.train_dir!r}. Give another train_dir."
+                "A teacher cache holds what the teacher said of each video, and nothing of mixtures of two. Leave out "
+                "--mixup_alpha or --teacher_cache."
             )
+        if self.teacher_cache and "int" in self.distillation.losses:
+            raise ValueError(
+                "A teacher cache holds no intermediate states. Leave 'int' out of --distillation_losses, or leave out "
+                "--teacher_cache."
+            )
+
+    @property
+    def teacher_dirs(self) -> list[str]:
+        """The train_dirs of the teachers; none, one or several."""
+        return [teacher_dir.strip() for teacher_dir in self.teacher_dir.split(",") if teacher_dir.strip()]
 
     def recorded(self) -> dict:
         """What `model_flags.json` records: everything but where the run was started."""

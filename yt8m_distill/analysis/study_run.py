@@ -1,0 +1,288 @@
+"""One run of a study: train, evaluate, count the cost, and the row of the results that it makes."""
+
+from __future__ import annotations
+
+import atexit
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import time
+
+import tensorflow as tf
+
+from yt8m_distill.analysis.cost import model_cost
+from yt8m_distill.analysis.shapes import build_without_values
+from yt8m_distill.data import estimate_num_records, list_record_files
+from yt8m_distill.distillation import LOSSES, DistillationConfig
+from yt8m_distill.models import ZOO, ModelConfig, checkpoint_path, load_ensemble, load_model_config, restore_weights
+from yt8m_distill.training import TrainingConfig, evaluate, train
+
+CHECKPOINTS = ("latest", "best")
+# Columns of results.csv. A run that did not measure one leaves it empty.
+COLUMNS = (
+    "run",
+    "method",
+    "group",
+    "model",
+    "scheme",  # of the distillation; "" without one
+    "losses",
+    "match",
+    "num_sampled_frames",  # empty for a model that reads all frames
+    "seed",
+    "gap",
+    "map",
+    "hit_at_one",
+    "perr",
+    "loss",
+    "teacher_gap",
+    "top_1_agreement",
+    "top_20_agreement",
+    "kl",
+    "macs",
+    "params",
+    "train_seconds",  # with building and compiling; empty if the run was interrupted
+    "seconds_per_epoch",  # without compiling, evaluating and saving
+    "steps",
+    "num_epochs",
+    "train_dir",
+)
+_METRICS = ("gap", "map", "hit_at_one", "perr", "loss", "top_1_agreement", "top_20_agreement", "kl")
+_MODELS_KEPT = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class StudyRun:
+    """One training run, as a grid declares it.
+
+    Attributes:
+      name: names its directory, too.
+      method, group: as in the grid.
+      seed: of the training.
+      model: what is trained.
+      training: fields of `TrainingConfig` but those that the study gives.
+      distillation: None to train on labels alone.
+      teachers: names of the runs whose models are the teacher.
+      cache: learn from a teacher cache.
+      checkpoint: which of its checkpoints is evaluated, and what its students learn from.
+      teacher_checkpoint: which of the teachers'.
+      train_data_pattern, eval_data_pattern: globs of records.
+    """
+
+    name: str
+    method: str
+    group: str
+    seed: int
+    model: ModelConfig
+    training: dict
+    distillation: DistillationConfig | None
+    teachers: tuple[str, ...]
+    cache: bool
+    checkpoint: str
+    teacher_checkpoint: str
+    train_data_pattern: str
+    eval_data_pattern: str
+
+    def training_config(self, study_dir: str) -> TrainingConfig:
+        """The configuration of the run in a study's directory; ValueError as `TrainingConfig`."""
+        return TrainingConfig(
+            train_dir=train_dir_of(study_dir, self.name),
+            train_data_pattern=self.train_data_pattern,
+            eval_data_pattern=self.eval_data_pattern if self.checkpoint == "best" else "",
+            seed=self.seed,
+            distillation=self.distillation,
+            teacher_dir=",".join(train_dir_of(study_dir, teacher) for teacher in self.teachers),
+            teacher_checkpoint=self.teacher_checkpoint,
+            **self._cache_setting(study_dir),
+            **{"keep_checkpoints": 1, **self.training},
+        )
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Names of what must be there before it starts."""
+        return (*self.teachers, cache_name(self.teachers)) if self.cache else self.teachers
+
+    @property
+    def train_data_patterns(self) -> tuple[str, ...]:
+        """Globs of the labelled records and, where there are any, of the unlabelled."""
+        unlabelled = self.training.get("unlabelled_data_pattern")
+        return (self.train_data_pattern, unlabelled) if unlabelled else (self.train_data_pattern,)
+
+    @property
+    def data_patterns(self) -> tuple[str, ...]:
+        """Globs of all records that its result depends on."""
+        return (*self.train_data_patterns, self.eval_data_pattern)
+
+    def _cache_setting(self, study_dir):
+        return {"teacher_cache": cache_dir_of(study_dir, self.teachers)} if self.cache else {}
+
+    def digest(self, data: str, of_teachers: list[str]) -> str:
+        """What the result depends on, as a hash: the choices of this run that are not defaults, data and teachers.
+
+        Args:
+          data: that of `data_fingerprint`.
+          of_teachers: the digests of its teachers.
+        """
+        run = dataclasses.asdict(self)
+        for name in ("name", "method", "group", "train_data_pattern", "eval_data_pattern", "teachers"):
+            del run[name]
+        run["model"] = _non_defaults(self.model, ModelConfig)
+        known = ZOO[self.model.model].hyperparameters
+        chosen = self.model.hyperparameters
+        run["model"]["hyperparameters"] = {n: v for n, v in sorted(chosen.items()) if v != known[n]}
+        if self.distillation is not None:
+            run["distillation"] = _non_defaults(self.distillation, DistillationConfig)
+        text = json.dumps([run, data, of_teachers], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def execute(self, study_dir: str) -> list[dict]:
+        """Trains and evaluates, or goes on where an interrupted run stopped.
+
+        Returns:
+          The rows of the results: one, or for a student of several `frame_budgets` one for each. Keys are among
+          `COLUMNS`.
+
+        Raises:
+          ValueError, OSError: as `train` and `evaluate`.
+        """
+        config = self.training_config(study_dir)
+        is_resumed = tf.train.latest_checkpoint(config.train_dir) is not None
+        started = time.perf_counter()
+        trained = train(self.model, config)
+        row = {
+            "run": self.name,
+            "method": self.method,
+            "group": self.group,
+            "model": self.model.model,
+            **_distillation_columns(self.distillation),
+            "seed": self.seed,
+            "train_seconds": None if is_resumed else round(time.perf_counter() - started, 2),
+            "seconds_per_epoch": _seconds_per_epoch(config),
+            "steps": trained["step"],
+            "num_epochs": config.num_epochs + config.finetune_epochs,
+            "train_dir": config.train_dir,
+        }
+        teacher_dirs = _teacher_dirs(self, config)
+        row["teacher_gap"] = _teacher_gap(self, teacher_dirs) if teacher_dirs else None
+        return [{**row, **_evaluated(self, model, config, teacher_dirs)} for model in _evaluated_models(self.model)]
+
+
+def run_dir_of(study_dir: str, name: str) -> str:
+    return os.path.join(study_dir, "runs", name)
+
+
+def train_dir_of(study_dir: str, name: str) -> str:
+    return os.path.join(run_dir_of(study_dir, name), "train")
+
+
+def cache_name(teachers: tuple[str, ...]) -> str:
+    return f"cache_of_{'+'.join(teachers)}"
+
+
+def cache_dir_of(study_dir: str, teachers: tuple[str, ...]) -> str:
+    return os.path.join(run_dir_of(study_dir, cache_name(teachers)), "cache")
+
+
+def data_fingerprint(*patterns: str) -> str:
+    """Names and sizes of record files as a hash; other data under the same pattern is likely to have another.
+
+    Raises:
+      DataError: a pattern without files.
+    """
+    files = [path for pattern in patterns for path in list_record_files(pattern)]
+    listing = json.dumps([(os.path.basename(path), tf.io.gfile.stat(path).length) for path in files])
+    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def _evaluated(run, model_config, config, teacher_dirs):
+    """Columns of the trained weights, used in a model of `model_config`."""
+    model = _trained_model("student", model_config, checkpoint_path(config.train_dir, run.checkpoint))
+    teacher = _teacher(teacher_dirs, run.teacher_checkpoint) if teacher_dirs else None
+    files = list_record_files(run.eval_data_pattern, "evaluation")
+    metrics = evaluate(model, files, label_loss=config.label_loss, teacher=teacher)
+    cost = model_cost(build_without_values(model_config), model_config.max_frames)
+    return {
+        **{name: metrics[name] for name in _METRICS if name in metrics},
+        "num_sampled_frames": model_config.num_slots if model_config.sampler else None,
+        "macs": cost["macs"],
+        "params": cost["params"],
+    }
+
+
+def _evaluated_models(model):
+    if not model.frame_budgets:
+        return [model]
+    return [model.with_num_sampled_frames(budget) for budget in model.frame_budgets]
+
+
+def _distillation_columns(distillation):
+    if distillation is None:
+        return {"scheme": "", "losses": "", "match": ""}
+    return {
+        "scheme": distillation.scheme,
+        "losses": ",".join(loss for loss in LOSSES if loss in distillation.losses and loss != "int"),
+        "match": "intermediate" if "int" in distillation.losses else "final",
+    }
+
+
+def _teacher_dirs(run, config):
+    if run.distillation is not None and run.distillation.scheme == "parallel":
+        return (os.path.join(config.train_dir, "teacher"),)  # where train() leaves the teacher that it trained
+    return tuple(config.teacher_dirs)
+
+
+def _teacher_gap(run, teacher_dirs):
+    teacher = _teacher(teacher_dirs, run.teacher_checkpoint)
+    return evaluate(teacher, list_record_files(run.eval_data_pattern, "evaluation"))["gap"]
+
+
+def _teacher(teacher_dirs, which):
+    if len(teacher_dirs) > 1:
+        return _ensemble(teacher_dirs, which)
+    return _trained_model("teacher", load_model_config(teacher_dirs[0]), checkpoint_path(teacher_dirs[0], which))
+
+
+@functools.lru_cache(maxsize=1)
+def _ensemble(train_dirs, which):
+    return load_ensemble(train_dirs, which=which)
+
+
+def _trained_model(role, model_config, path):
+    """A model with the weights of a checkpoint.
+
+    Runs that differ in their weights alone use one model after the other, because tracing its graph takes seconds.
+    Teacher and student, whose roles differ, are two at the same time.
+    """
+    model = _built_model(role, json.dumps(dataclasses.asdict(model_config)))
+    restore_weights(model, path)
+    return model
+
+
+@functools.lru_cache(maxsize=_MODELS_KEPT)
+def _built_model(role, config_json):
+    return ModelConfig(**json.loads(config_json)).build()
+
+
+# TensorFlow's functions must not outlive TensorFlow.
+atexit.register(_built_model.cache_clear)
+atexit.register(_ensemble.cache_clear)
+
+
+def _seconds_per_epoch(config):
+    """Duration of a pass by the rate of examples in the run's last TensorBoard event; None of a very short run."""
+    rate = None
+    for path in sorted(tf.io.gfile.glob(os.path.join(config.train_dir, "events.out.tfevents.*"))):
+        for record in tf.data.TFRecordDataset(path):
+            for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
+                if value.tag == "global_step/Examples/Second":
+                    rate = float(tf.make_ndarray(value.tensor))
+    if not rate:
+        return None
+    return round(estimate_num_records(list_record_files(config.train_data_pattern)) / rate, 2)
+
+
+def _non_defaults(config, config_class):
+    defaults = {field.name: field.default for field in dataclasses.fields(config_class)}
+    given = dataclasses.asdict(config)
+    return {name: value for name, value in given.items() if name != "hyperparameters" and value != defaults[name]}
