@@ -255,3 +255,13 @@ def test_teacher_and_student_with_frame_budgets_are_jittered_alike():
     distiller = Distiller(unjittered, student, DistillationConfig(losses=("rep",)))
     distiller.compile(keras.optimizers.SGD(0.0))
     assert max(float(distiller.train_step(DATA)["rep_loss"]) for _ in range(3)) > 0
+
+
+def test_labels_alone_need_no_teacher_to_see_the_videos():
+    """A teacher's weights fine-tuned on few frames: the baseline of a student that starts from them."""
+    teacher, student = make_pair()
+    inputs = {"sampled_frames": INPUTS["frames"][:, :4], "num_sampled_frames": tf.constant([4, 4, 3, 1, 0])}
+    distiller = Distiller(teacher, student, DistillationConfig(losses=("ce",)))
+    distiller.compile(keras.optimizers.SGD(0.1))
+    logs = distiller.train_step((inputs, DATA[1]))  # a teacher would refuse, or read four frames
+    assert logs["ce_loss"] > 0 and "kl" not in logs

@@ -77,8 +77,8 @@ class DistillationConfig:
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether any loss compares with the teacher; `ce` alone does not."""
-        return self.losses != ("ce",)
+        """Whether the teacher must see the videos. For `ce` alone a frozen one lends its weights at most."""
+        return self.scheme == "parallel" or self.losses != ("ce",)
 
     @property
     def trains_classifier(self) -> bool:

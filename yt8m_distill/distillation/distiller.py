@@ -142,7 +142,9 @@ class Distiller(keras.Model):
         return {"loss": total, **{f"{name}_loss": part for name, part in parts.items()}}
 
     def _outputs_of_teacher(self, inputs, mix=None):
-        """What the teacher says as it is now, or said when it was cached."""
+        """What the teacher says as it is now, or said when it was cached; nothing if no loss asks."""
+        if not self.distillation_config.needs_teacher:
+            return {}
         if "teacher_predictions" in inputs:
             cached = {name: inputs.get(f"teacher_{name}") for name in ("predictions", "encoding")}
             return {name: value for name, value in cached.items() if value is not None}

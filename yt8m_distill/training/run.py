@@ -278,7 +278,8 @@ class _Run:
         is_distilling = self.trainer is not self.student
         cache = self.files.teacher_cache if is_distilling else None
         # A teacher that runs needs all frames, and the student picks its own from them on the device.
-        sampler = None if is_distilling and cache is None else self._sampler_of(phase, epoch)
+        teacher_runs = is_distilling and cache is None and config.distillation.needs_teacher
+        sampler = None if teacher_runs else self._sampler_of(phase, epoch)
         data_epoch = epoch + (config.num_epochs if phase == _FINETUNE else 0)
 
         def worker_dataset(context):
