@@ -90,9 +90,9 @@ def test_a_pass_resumes_among_unlabelled_videos(places):
 
 def test_a_labelled_video_with_a_bad_label_is_still_refused(places):
     _, labelled, unlabelled, _ = places
-    with pytest.raises(DataError, match="video 'v0.*shard00.tfrecord record .: a label is outside"):
-        with readable_errors(unlabelled):
-            list(training_dataset(unlabelled, MEANS, 4, unlabelled_files=labelled))
+    refused = pytest.raises(DataError, match=r"video 'v0.*shard00.tfrecord record .: a label is outside")
+    with refused, readable_errors(unlabelled):
+        list(training_dataset(unlabelled, MEANS, 4, unlabelled_files=labelled))
 
 
 def test_each_video_comes_with_what_the_teacher_said_of_it(places):
@@ -122,9 +122,9 @@ def test_only_the_students_frames_are_decoded_beside_a_cache(tmp_path):
 def test_videos_that_have_changed_places_are_refused(places, tmp_path):
     _, labelled, _, _ = places
     cache = write_cache(tmp_path, labelled, [ids_of(VIDEOS[:6]), ids_of(VIDEOS[6:12])[::-1]])
-    with pytest.raises(DataError, match=r"shard01.tfrecord record \d: the teacher cache holds another video"):
-        with readable_errors(labelled, MEANS):
-            list(training_dataset(labelled, MEANS, 4, teacher_cache=cache))
+    refused = pytest.raises(DataError, match=r"shard01.tfrecord record \d: the teacher cache holds another video")
+    with refused, readable_errors(labelled, MEANS):
+        list(training_dataset(labelled, MEANS, 4, teacher_cache=cache))
 
 
 def test_a_damaged_cache_is_named(places, tmp_path):
@@ -134,9 +134,9 @@ def test_a_damaged_cache_is_named(places, tmp_path):
     with open(path, "r+b") as file:
         file.seek(40)
         file.write(b"!!")
-    with pytest.raises(DataError, match=f"{path}: record 0 fails its checksum"):
-        with readable_errors([path]), readable_errors(labelled, MEANS):
-            list(training_dataset(labelled, MEANS, 4, teacher_cache=cache))
+    refused = pytest.raises(DataError, match=f"{path}: record 0 fails its checksum")
+    with refused, readable_errors([path]), readable_errors(labelled, MEANS):
+        list(training_dataset(labelled, MEANS, 4, teacher_cache=cache))
 
 
 def test_segments_have_neither(places):

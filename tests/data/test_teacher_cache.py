@@ -53,11 +53,11 @@ def test_the_data_may_move(cache, tmp_path):
 def test_other_files_are_refused(cache, video_file, tmp_path):
     other = tmp_path / "train" / "b.tfrecord"
     other.write_bytes(b"videos")
-    with pytest.raises(DataError, match="it has nothing of train/b.tfrecord"):
+    with pytest.raises(DataError, match=r"it has nothing of train/b.tfrecord"):
         cache.check_files([video_file, str(other)])
     with open(video_file, "ab") as file:
         file.write(b"!")
-    with pytest.raises(DataError, match="a.tfrecord has 7 bytes, and had 6 when the teacher read it.*cache_teacher.py"):
+    with pytest.raises(DataError, match=r"a.tfrecord has 7 bytes, and had 6 when the teacher read it.*cache_teacher"):
         cache.check_files([video_file])
 
 
@@ -67,7 +67,7 @@ def test_a_damaged_cache_is_refused(cache, video_file, tmp_path):
     with pytest.raises(DataError, match="teacher has 2 bytes, and had 4 when it was written"):
         cache.check_files([video_file])
     shard.unlink()
-    with pytest.raises(DataError, match="a.tfrecord.teacher is missing"):
+    with pytest.raises(DataError, match=r"a.tfrecord.teacher is missing"):
         cache.check_files([video_file])
 
 

@@ -59,7 +59,7 @@ def test_encodings_are_float16_within_its_range():
 def test_a_record_of_another_video_is_refused():
     records = TeacherRecords(5, 1)
     serialized = records.serialize(IDS, PREDICTIONS)
-    with pytest.raises(tf.errors.InvalidArgumentError, match="video 'v002' in a record 1: .* another video"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"video 'v002' in a record 1: .* another video"):
         parse(records, serialized, [b"v000", b"v002"])
 
 

@@ -76,7 +76,7 @@ def test_an_interrupted_writing_goes_on_with_what_is_missing(teacher, files, tmp
     with pytest.raises(KeyboardInterrupt):
         write_teacher_cache(cache, teacher, missing, batch_size=1, on_batch=interrupt)
     assert not list(tmp_path.rglob("*.partial"))
-    with pytest.raises(DataError, match="it has nothing of .*shard00z"):
+    with pytest.raises(DataError, match=r"it has nothing of .*shard00z"):
         TeacherCache.open(str(tmp_path)).check_files(files)
     cache, missing, written = write(tmp_path, teacher, files)
     assert missing == files[1:] and written == 7
@@ -96,5 +96,5 @@ def test_another_cache_is_not_added_to(teacher, files, tmp_path):
 
 def test_a_bad_record_is_named(teacher, files, tmp_path):
     bad = write_records(tmp_path / "bad.tfrecord", [b"\xff"])
-    with pytest.raises(DataError, match="bad.tfrecord record 0"):
+    with pytest.raises(DataError, match=r"bad.tfrecord record 0"):
         write(tmp_path / "cache", teacher, [bad])

@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -7,7 +5,7 @@ from tests.records import make_videos, record_of, write_records, write_videos
 from tests.training.tiny_runs import FRAMES, MEANS, model_config
 from yt8m_distill.data import DataError
 from yt8m_distill.metrics import Agreement, EvaluationMetrics
-from yt8m_distill.training import create_strategy, evaluate
+from yt8m_distill.training import create_strategy, evaluate, predictions_of
 
 
 @pytest.fixture(scope="module")
@@ -125,12 +123,11 @@ def test_agreement_with_a_teacher_that_reads_other_frames(tmp_path):
         teacher({"frames": frames, "num_frames": np.full(7, 4)})["predictions"],
         student({"sampled_frames": frames[:, :1], "num_sampled_frames": np.ones(7)})["predictions"],
     )
-    metrics = evaluate(student, files, 3, teacher=teacher)
+    metrics = evaluate(student, files, 3, teacher_predictions=predictions_of(teacher, files, 3))
     assert {name: metrics[name] for name in agreement.result()} == pytest.approx(agreement.result(), rel=1e-4)
     assert "kl" not in evaluate(student, files, 3)
 
 
 def test_a_teacher_of_other_classes(model, files):
-    teacher = dataclasses.replace(model_config(), num_classes=5).build()
-    with pytest.raises(ValueError, match="The teacher predicts 5 classes, the model 3"):
-        evaluate(model, files, teacher=teacher)
+    with pytest.raises(ValueError, match=r"Received: teacher \(11, 5\), student \(11, 3\)"):
+        evaluate(model, files, teacher_predictions=[np.zeros((11, 5))])

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -167,3 +169,17 @@ def test_the_weight_decay_of_lamb_is_no_part_of_a_checkpoint():
     optimizer.apply_gradients([(tf.zeros_like(v), v) for v in model.trainable_variables])
     assert not [v.name for v in optimizer.variables() if "weight_decay" in v.name]
     assert optimizer.get_config()["weight_decay"] == 0.5
+
+
+def test_the_compiled_update_of_many_weights_is_that_of_few():
+    """Weights enough for XLA on a CPU, in the same steps as a slice of them."""
+    gradient = np.random.default_rng(0).standard_normal((1024, 1024)).astype(np.float32)
+    many, few = tf.Variable(tf.ones([1024, 1024])), tf.Variable(tf.ones([4, 1024]))
+    optimizers = [create_optimizer("Adam", 0.1, variables=[variable]) for variable in (many, few)]
+    for step in (1, 2):
+        optimizers[0].apply_gradients([(step * gradient, many)])
+        optimizers[1].apply_gradients([(step * gradient[:4], few)])
+    np.testing.assert_allclose(many[:4], few, rtol=1e-5)
+    assert (many[:4].numpy() != 1).any()
+    if sys.platform != "darwin":
+        assert optimizers[0].jit_compile

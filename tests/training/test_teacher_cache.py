@@ -125,5 +125,5 @@ def test_a_teacher_that_reads_other_frames_is_refused(places, tmp_path):
 
 def test_files_that_the_cache_lacks_are_refused(places, tmp_path):
     pattern = write_shards(tmp_path / "more", FRAMES, count=2, num_shards=1)
-    with pytest.raises(DataError, match="it has nothing of more/shard00.tfrecord"):
+    with pytest.raises(DataError, match=r"it has nothing of more/shard00.tfrecord"):
         find(places, unlabelled_data_pattern=pattern)

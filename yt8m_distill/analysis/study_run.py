@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import time
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -17,7 +18,7 @@ from yt8m_distill.analysis.shapes import build_without_values
 from yt8m_distill.data import estimate_num_records, list_record_files
 from yt8m_distill.distillation import LOSSES, DistillationConfig
 from yt8m_distill.models import ZOO, ModelConfig, checkpoint_path, load_ensemble, load_model_config, restore_weights
-from yt8m_distill.training import TrainingConfig, evaluate, train
+from yt8m_distill.training import TrainingConfig, evaluate, predictions_of, train
 
 CHECKPOINTS = ("latest", "best")
 # Columns of results.csv. A run that did not measure one leaves it empty.
@@ -50,6 +51,8 @@ COLUMNS = (
 )
 _METRICS = ("gap", "map", "hit_at_one", "perr", "loss", "top_1_agreement", "top_20_agreement", "kl")
 _MODELS_KEPT = 4
+_TEACHERS_REMEMBERED = 4
+_BATCH_SIZE = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,7 +167,9 @@ class StudyRun:
             "train_dir": config.train_dir,
         }
         teacher_dirs = _teacher_dirs(self, config)
-        row["teacher_gap"] = _teacher_gap(self, teacher_dirs) if teacher_dirs else None
+        row["teacher_gap"] = None
+        if teacher_dirs:
+            row["teacher_gap"] = _of_teacher(teacher_dirs, self.teacher_checkpoint, self.eval_data_pattern).gap
         return [{**row, **_evaluated(self, model, config, teacher_dirs)} for model in _evaluated_models(self.model)]
 
 
@@ -198,9 +203,10 @@ def data_fingerprint(*patterns: str) -> str:
 def _evaluated(run, model_config, config, teacher_dirs):
     """Columns of the trained weights, used in a model of `model_config`."""
     model = _trained_model("student", model_config, checkpoint_path(config.train_dir, run.checkpoint))
-    teacher = _teacher(teacher_dirs, run.teacher_checkpoint) if teacher_dirs else None
     files = list_record_files(run.eval_data_pattern, "evaluation")
-    metrics = evaluate(model, files, label_loss=config.label_loss, teacher=teacher)
+    of_teacher = _of_teacher(teacher_dirs, run.teacher_checkpoint, run.eval_data_pattern) if teacher_dirs else None
+    predictions = of_teacher.predictions if of_teacher else None
+    metrics = evaluate(model, files, _BATCH_SIZE, label_loss=config.label_loss, teacher_predictions=predictions)
     cost = model_cost(build_without_values(model_config), model_config.max_frames)
     return {
         **{name: metrics[name] for name in _METRICS if name in metrics},
@@ -232,9 +238,19 @@ def _teacher_dirs(run, config):
     return tuple(config.teacher_dirs)
 
 
-def _teacher_gap(run, teacher_dirs):
-    teacher = _teacher(teacher_dirs, run.teacher_checkpoint)
-    return evaluate(teacher, list_record_files(run.eval_data_pattern, "evaluation"))["gap"]
+class _OfTeacher(NamedTuple):
+    """What a teacher reaches on the evaluation records."""
+
+    gap: float
+    predictions: list  # float32 [B, C], batch by batch
+
+
+@functools.lru_cache(maxsize=_TEACHERS_REMEMBERED)
+def _of_teacher(teacher_dirs, which, eval_data_pattern):
+    """Of a teacher that many runs have in common, once a process."""
+    teacher, files = _teacher(teacher_dirs, which), list_record_files(eval_data_pattern, "evaluation")
+    gap = evaluate(teacher, files, _BATCH_SIZE)["gap"]
+    return _OfTeacher(gap, list(predictions_of(teacher, files, _BATCH_SIZE)))
 
 
 def _teacher(teacher_dirs, which):

@@ -100,7 +100,7 @@ def _evaluate_checkpoint(values, files, path, strategy):
     from yt8m_distill.data import check_first_record, check_rated_segments
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
-    from yt8m_distill.training import evaluate
+    from yt8m_distill.training import evaluate, predictions_of
 
     config = on_num_frames(load_model_config(values.train_dir), values)
     if values.segment_labels:
@@ -110,6 +110,7 @@ def _evaluate_checkpoint(values, files, path, strategy):
         model = load_model_at(config, path)
         teacher = _load_teacher(values)
     _logger.info("Loading checkpoint for eval: %s", path)
+    settings = {"num_readers": values.num_readers, "strategy": strategy, "segments": values.segment_labels}
     log = EvaluationLog(
         os.path.join(values.train_dir, "eval"), files, checkpoint_step(path), values.segment_labels
     )
@@ -119,11 +120,9 @@ def _evaluate_checkpoint(values, files, path, strategy):
         values.batch_size,
         top_k=values.top_k,
         label_loss=read_model_flags(values.train_dir).get("label_loss", "CrossEntropyLoss"),
-        num_readers=values.num_readers,
-        strategy=strategy,
+        **settings,
         on_batch=log.batch,
-        segments=values.segment_labels,
-        teacher=teacher,
+        teacher_predictions=predictions_of(teacher, files, values.batch_size, **settings) if teacher else None,
     )
     log.epoch(metrics)
     if values.output_metrics_json:

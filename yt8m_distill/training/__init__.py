@@ -1,6 +1,6 @@
 """Training: its configuration, optimizers, learning rates, tf.distribute strategies, the run itself, evaluation."""
 
-from yt8m_distill.training.evaluation import evaluate
+from yt8m_distill.training.evaluation import evaluate, predictions_of
 from yt8m_distill.training.learning_rate import SCHEDULES, learning_rate_schedule
 from yt8m_distill.training.optimizers import create_optimizer
 from yt8m_distill.training.progress import Progress
@@ -22,5 +22,6 @@ __all__ = [
     "evaluate",
     "is_chief",
     "learning_rate_schedule",
+    "predictions_of",
     "train",
 ]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable, Iterator
 
+import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data import evaluation_dataset, readable_errors
@@ -23,7 +25,7 @@ def evaluate(
     strategy=None,
     on_batch=None,
     segments: bool = False,
-    teacher: VideoClassifier | Ensemble | None = None,
+    teacher_predictions: Iterable[np.ndarray] | None = None,
 ) -> dict:
     """Exact metrics of a model over record files.
 
@@ -39,43 +41,33 @@ def evaluate(
         and `seconds` of that batch.
       segments: evaluate on rated segments instead of whole videos. The loss then counts rated classes only (the
         original's counts all others as negatives); for the other metrics, predictions of unrated classes are 0.
-      teacher: model of the same classes to state the agreement with; the records are read once more for it.
+      teacher_predictions: what to state the agreement with, batch by batch as `predictions_of` gives them.
 
     Returns:
       Dict of `hit_at_one`, `perr`, `map`, `gap`, `loss`, `num_examples`, `num_classes_with_positives`. Of
-      segments, also `segment_map` and `num_rated_pairs` (see `SegmentMetrics`). With a teacher, also what `Agreement`
-      gives.
+      segments, also `segment_map` and `num_rated_pairs` (see `SegmentMetrics`). With teacher_predictions, also what
+      `Agreement` gives.
 
     Raises:
       DataError: records that cannot be read.
-      ValueError: unknown label_loss, segments for a video-level model, or a teacher of other classes.
+      ValueError: unknown label_loss, segments for a video-level model, or teacher_predictions of other classes.
     """
     if label_loss not in LABEL_LOSSES:
         raise ValueError(f"label_loss must be one of {', '.join(LABEL_LOSSES)}. Received: {label_loss!r}.")
     schema = model.schema
-    replicas = strategy.num_replicas_in_sync if strategy is not None else 1
-
-    def batches_of(predictor):
-        settings = {"num_readers": num_readers, "segments": segments}
-        dataset = evaluation_dataset(files, predictor.schema, batch_size * replicas, predictor.sampler, **settings)
-        return predict_batches(predictor, dataset, strategy)
-
-    if teacher is not None and teacher.schema.num_classes != schema.num_classes:
-        raise ValueError(
-            f"The teacher predicts {teacher.schema.num_classes} classes, the model {schema.num_classes}: they have no "
-            "agreement."
-        )
-    agreement, of_teacher = Agreement(top_k), batches_of(teacher) if teacher is not None else None
+    batches = _predicted_batches(model, files, batch_size, num_readers, strategy, segments)
+    agreement = Agreement(top_k)
+    of_teacher = iter(teacher_predictions) if teacher_predictions is not None else None
     metrics = EvaluationMetrics(num_classes=schema.num_classes, top_k=top_k)
     segment_metrics = SegmentMetrics(schema.num_classes) if segments else None
     started = time.perf_counter()
     with readable_errors(files, schema):
-        for batch in batches_of(model):
+        for batch in batches:
             predictions, labels = batch["predictions"], batch["labels"]
             label_weights = batch.get("label_weights")
             losses = LABEL_LOSSES[label_loss](labels, predictions, label_weights)
             if of_teacher is not None:
-                agreement.accumulate(next(of_teacher)["predictions"].numpy(), predictions.numpy())
+                agreement.accumulate(next(of_teacher), predictions.numpy())
             if segments:
                 segment_metrics.accumulate(predictions.numpy(), labels, label_weights)
                 predictions = predictions * label_weights
@@ -87,8 +79,34 @@ def evaluate(
     return {
         **metrics.result(),
         **(segment_metrics.result() if segments else {}),
-        **(agreement.result() if teacher is not None else {}),
+        **(agreement.result() if of_teacher is not None else {}),
     }
+
+
+def predictions_of(
+    model: VideoClassifier | Ensemble,
+    files: list[str],
+    batch_size: int = 1024,
+    *,
+    num_readers: int = 1,
+    strategy=None,
+    segments: bool = False,
+) -> Iterator[np.ndarray]:
+    """Predictions of all records or rated segments, float32 [B, C], in the batches that `evaluate` sees.
+
+    Raises:
+      DataError: records that cannot be read.
+    """
+    with readable_errors(files, model.schema):
+        for batch in _predicted_batches(model, files, batch_size, num_readers, strategy, segments):
+            yield batch["predictions"].numpy()
+
+
+def _predicted_batches(model, files, batch_size, num_readers, strategy, segments):
+    replicas = strategy.num_replicas_in_sync if strategy is not None else 1
+    settings = {"num_readers": num_readers, "segments": segments}
+    dataset = evaluation_dataset(files, model.schema, batch_size * replicas, model.sampler, **settings)
+    return predict_batches(model, dataset, strategy)
 
 
 def _ranked(predictions, depth):
