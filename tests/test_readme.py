@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ SMALLER = {
     "HierarchicalLstmModel": ["--lstm_cells=2", "--lstm_layers=1"],
     "LstmModel": ["--lstm_cells=2"],
     "finetune": ["--finetune_epochs=1"],
+    "synthetic.py": ["--num_workers=1", "--max_frames=12", "--num_shards=1"],
+    "studies/": ["--list"],  # tests/analysis and `--smoke` run studies
     "--model=NeXtVLADModel": ["--nextvlad_cluster_size=2", "--nextvlad_hidden_size=8", "--groups=2"]
     + ["--batch_size=2", "--export_model_steps=1", "--max_steps=3", "--num_epochs=2"],
 }
@@ -53,6 +56,7 @@ def dataset(tmp_path_factory):
     (root / "yt8m/segments").mkdir()
     write_segments(root / "yt8m/segments", videos, make_ratings(videos, schema), schema, prefix="validate")
     (root / "yt8m/segment_label_ids.csv").write_text("Index\n" + "".join(f"{number}\n" for number in range(0, 3862, 2)))
+    shutil.copytree(Path(__file__).parents[1] / "studies", root / "studies")
     names = "".join(f'{number},"class {number}"\n' for number in range(3862))
     (root / "yt8m/vocabulary.csv").write_text("Index,Name\n" + names)
     return root

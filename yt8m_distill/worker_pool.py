@@ -64,10 +64,21 @@ class WorkerPool:
 
     def submit(self, task) -> None:
         """Starts a task; only while there is room."""
-        worker = self._idle.pop() if self._idle else _Worker(self._context, self._initialize, self._function)
-        worker.connection.send(task)
+        worker = self._worker_with(task)
         worker.num_tasks += 1
         self._busy[worker.connection] = worker, task
+
+    def _worker_with(self, task):
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.connection.send(task)
+                return worker
+            except BrokenPipeError:
+                continue  # somebody killed it while it waited
+        worker = _Worker(self._context, self._initialize, self._function)
+        worker.connection.send(task)
+        return worker
 
     def wait(self) -> list[tuple]:
         """Waits until at least one task is done.

@@ -22,12 +22,16 @@ def small_config(name, **changes):
     return ModelConfig(name, **sizes, **changes, hyperparameters=hyperparameters)
 
 
+def unrolled(layer_class, *args, **settings):
+    return layer_class(*args, **{**settings, "unroll": True})
+
+
 @pytest.mark.parametrize("name", ZOO)
 def test_without_values_as_with_them_and_as_the_profiler_counts(name, monkeypatch):
     # A profiler counts the body of a loop once, so the recurrent layers get their steps one after the other.
     for recurrent in ("LSTM", "GRU"):
         layer_class = getattr(keras.layers, recurrent)
-        monkeypatch.setattr(keras.layers, recurrent, functools.partial(layer_class, unroll=True))
+        monkeypatch.setattr(keras.layers, recurrent, functools.partial(unrolled, layer_class))
     model = small_config(name).build()
     cost = model_cost(model, NUM_FRAMES)
     without_values = build_without_values(small_config(name))

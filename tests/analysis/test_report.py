@@ -7,7 +7,9 @@ from tests.analysis.tiny_study import write_study
 from tests.records import make_videos, write_videos
 from tests.training.tiny_runs import FRAMES, save_model
 from yt8m_distill.analysis.report import write_report
+from yt8m_distill.analysis.report_figures import write_encodings_figure
 from yt8m_distill.analysis.study_grid import read_grid
+from yt8m_distill.analysis.study_results import read_study
 from yt8m_distill.analysis.study_run import train_dir_of
 
 METHODS = [
@@ -87,7 +89,16 @@ def test_what_cannot_be_drawn_is_said(tmp_path, caplog):
 
 
 def test_study_without_any_finished_run(tmp_path):
-    text = pathlib.Path(write_report(write_study(tmp_path, {"methods": METHODS}, {}))).read_text(encoding="utf-8")
+    study = write_study(tmp_path, {"methods": METHODS, "teacher": {"checkpoint": "best"}}, {})
+    text = pathlib.Path(write_report(study)).read_text(encoding="utf-8")
     assert "\n0 of 10 runs." in text
+    assert "Best pass by GAP on these same records, all others after their last pass: Teacher." in text
     assert "no method has finished a run yet" in text
     assert "Not known: it needs a teacher" in text
+
+
+def test_a_fair_baseline_is_no_student(tmp_path):
+    fine_tuned = {"name": "Fine-tuned", "group": "fair baseline", "distillation": {"losses": ["ce"]}}
+    study = write_study(tmp_path, {"methods": [fine_tuned]}, {"teacher_s0": 0.8, "fine-tuned_k6_s0": 0.7})
+    with pytest.raises(ValueError, match="no finished teacher and student"):
+        write_encodings_figure(study, read_study(study).results[0], "validate*")

@@ -106,6 +106,7 @@ def test_a_changed_run_is_done_anew_and_leaves_the_table_until_then(finished, pa
     study = study_of(study_dir, pattern, SERIAL, changed)
     study.write_results()
     assert "any-k_k2_s0" not in set(results_of(study_dir)["run"])
+    assert json.loads((study_dir / "grid.json").read_text())["methods"][-1] == changed  # which the report is of
     with caplog.at_level(logging.INFO):
         assert study.execute(1, 1) == {}
     assert "has changed: 1 run(s) are done anew, any-k_k2_s0." in caplog.text
@@ -172,9 +173,10 @@ def test_a_selection_of_runs_brings_what_they_need(pattern, tmp_path):
 
 
 def test_a_parallel_student_is_compared_with_the_teacher_trained_beside_it(pattern, tmp_path):
-    study = study_of(tmp_path, pattern, PARALLEL, only="parallel")
+    from_trained = {**PARALLEL, "teachers": "same_seed"}  # whose best checkpoint that one does not have
+    study = study_of(tmp_path, pattern, from_trained, only="parallel", teacher={"checkpoint": "best"})
     assert study.execute(1, 1) == {}
-    (row,) = study.rows_of(study.runs[0])
+    (row,) = study.rows_of(study.runs[-1])
     assert (row["scheme"], row["losses"], row["match"]) == ("parallel", "pred,ce", "final")
     teacher = load_model(str(tmp_path / "runs" / "parallel_k2_s0" / "train" / "teacher"))
     assert row["teacher_gap"] == pytest.approx(evaluate(teacher, list_record_files(pattern))["gap"], abs=1e-6)

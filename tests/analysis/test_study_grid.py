@@ -122,6 +122,10 @@ def test_the_digest_tells_what_the_result_depends_on():
 def test_mistakes_are_named():
     assert "the grid has no key 'sedes'" in message(sedes=[0])
     assert "a method has no key 'models'" in message({"name": "A", "models": {}})
+    assert "the grid: model must be a JSON object. Received: 'LstmModel'" in message(model="LstmModel")
+    assert "method 'A': training must be a JSON object. Received: ['x']" in message({"name": "A", "training": ["x"]})
+    assert "method 5: name must be a string" in message({"name": 5})
+    assert "teacher: model must be a JSON object" in message(teacher={"model": []})
     assert "seeds must list whole numbers from 0. Received: [0.5]" in message(seeds=[0.5])
     assert "num_sampled_frames must list numbers once each" in message(num_sampled_frames=[2, 2])
     assert "method 'A': training has no key 'epochs'" in message({"name": "A", "training": {"epochs": 3}})

@@ -83,6 +83,15 @@ def test_a_trained_model_layer_by_layer(tmp_path, capsys):
     assert capsys.readouterr().out == expected
 
 
+def test_a_trained_teacher_keeps_its_blocks(tmp_path, capsys):
+    schema = RecordSchema(("rgb",), (4,), frame_features=True, num_classes=3, max_frames=40)
+    teacher = model_config("HierarchicalLstmModel", schema, hyperparameters={"lstm_cells": 2, "num_blocks": 4})
+    write_model_flags(str(tmp_path), teacher, "CrossEntropyLoss")
+    assert run(f"--train_dir={tmp_path}", "--format=csv") == 0
+    macs = dict(line.split(",") for line in capsys.readouterr().out.splitlines()[1:])
+    assert int(macs["encoder/block_lstm/lstm_0"]) == 4 * 4 * 2 * (4 * 2 + 2)  # steps, gates, cells, inputs and state
+
+
 def test_what_cannot_be_counted_is_one_line(tmp_path, capsys):
     assert "Unknown model 'Lstm'. The models are: LogisticModel" in error(capsys, "--model=Lstm")
     assert "--num_sampled_frames must list numbers from 1 to max_frames=8. Received: '4,9'." in error(

@@ -68,6 +68,12 @@ def test_errors_are_one_line(pattern, tmp_path, capsys, flags, message):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_input_is_not_overwritten(pattern, capsys):
+    folder = pattern.rpartition("/")[0]
+    assert run(pattern, folder, "--prefix=validate", "--overwrite") == 2
+    assert "--overwrite might delete the input" in capsys.readouterr().err
+
+
 def test_earlier_shards_are_not_replaced_unasked(pattern, tmp_path, capsys):
     (tmp_path / "train0000.tfrecord").write_bytes(b"mine")
     assert run(pattern, tmp_path) == 2

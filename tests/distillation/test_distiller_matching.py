@@ -257,6 +257,13 @@ def test_teacher_and_student_with_frame_budgets_are_jittered_alike():
     assert max(float(distiller.train_step(DATA)["rep_loss"]) for _ in range(3)) > 0
 
 
+def test_a_jittered_teacher_of_several_budgets_reads_the_largest():
+    teacher = make_model(1, **BUDGET, frame_jitter=True, frame_budgets=(1, 4))
+    inputs = {**INPUTS, "frame_seeds": 7919 * tf.range(5, dtype=tf.int64)}  # of which the second draws a single frame
+    num_read = teacher.encode_and_classify(inputs, training=False)["num_frames"]
+    np.testing.assert_array_equal(num_read, tf.minimum(INPUTS["num_frames"], 4))
+
+
 def test_labels_alone_need_no_teacher_to_see_the_videos():
     """A teacher's weights fine-tuned on few frames: the baseline of a student that starts from them."""
     teacher, student = make_pair()

@@ -146,7 +146,8 @@ def test_jitter_in_training_makes_no_other_budget():
     """Without it, whole videos would be decoded for two frames of each."""
     plain = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2)
     jittered = dataclasses.replace(plain, frame_jitter=True)
-    assert Ensemble([jittered.build(), plain.build()]).sampler == plain.sampler
+    any_k = dataclasses.replace(plain, frame_budgets=(1, plain.num_sampled_frames))
+    assert Ensemble([jittered.build(), any_k.build(), plain.build()]).sampler == plain.sampler
 
 
 class TestErrors:

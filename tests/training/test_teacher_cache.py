@@ -76,6 +76,15 @@ def test_a_cached_run_is_the_run_up_to_float16(places, cached, tmp_path):
     assert np.abs(of_teacher[kernel] - STUDENT.build().classifier.get_weights()[0]).max() > 0.1  # what it has learned
 
 
+def test_a_curriculum_reads_the_same_frames_with_and_without_the_cache(places, tmp_path):
+    kernels = []
+    for number, changes in enumerate([{}, {"teacher_cache": ""}]):
+        settings = {"num_epochs": 2, "curriculum_frames": 8, "curriculum_epochs": 1, **changes}
+        train(STUDENT, config_of(places, tmp_path / str(number), **settings))
+        kernels.append(checkpoint_values(tmp_path / str(number))["model/classifier/dense/kernel"])
+    np.testing.assert_allclose(*kernels, rtol=4e-3, atol=4e-3)
+
+
 def test_a_run_on_unlabelled_records_resumes(places, cached, tmp_path):
     for max_steps in (2, None):
         train(STUDENT, config_of(places, tmp_path, max_steps=max_steps))

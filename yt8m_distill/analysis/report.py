@@ -80,6 +80,9 @@ def _scores(results: StudyResults, published: PublishedTable | None) -> str:
     gap, mean_ap = (summary(results.values(name, None)) for name in ("gap", "map"))
     teacher = tables.score_text(gap, mean_ap, len(results.rows(None)))
     lines = ["### GAP / mAP\n", f"Teacher (all frames): {teacher}."]
+    chosen = results.runs.loc[results.runs["checkpoint"] == "best", "method"].unique()
+    if len(chosen):
+        lines.append(f"Best pass by GAP on these same records, all others after their last pass: {', '.join(chosen)}.")
     if published is None:
         lines.append("Nothing was published for this network.")
     else:

@@ -47,7 +47,9 @@ def write_encodings_figure(study_dir: str, results: StudyResults, eval_data_patt
       OSError, ValueError: no teacher or no student has finished, or their files or the records cannot be read.
     """
     teacher = results.rows(None).dropna(subset=["gap"])
-    students = results.runs[(results.runs["scheme"] != "") & results.runs["gap"].notna()]
+    # A teacher fine-tuned on k frames has a scheme, too, and is no student.
+    is_student = (results.runs["scheme"] != "") & (results.runs["group"] != FAIR_BASELINE)
+    students = results.runs[is_student & results.runs["gap"].notna()]
     if teacher.empty or students.empty:
         raise ValueError("there is no finished teacher and student yet.")
     student_run = students.loc[students["gap"].idxmax()]

@@ -83,8 +83,6 @@ class Study:
         Returns:
           Error by name of each run that failed; a run whose teacher failed is one of them.
         """
-        os.makedirs(self.study_dir, exist_ok=True)
-        _write_json(os.path.join(self.study_dir, "grid.json"), self.grid.source)
         self.write_results()
         waiting = [run for run in _in_order_of_execution(self.runs) if self.rows_of(run) is None]
         self._report_changed(waiting)
@@ -107,13 +105,26 @@ class Study:
         return failed
 
     def write_results(self) -> None:
-        """Writes results.csv of all finished runs of the grid."""
+        """Writes grid.json, and results.csv of all finished runs of the grid."""
+        os.makedirs(self.study_dir, exist_ok=True)
+        self._check_same_study()
+        _write_json(os.path.join(self.study_dir, "grid.json"), self.grid.source)
         rows = [row for run in self.grid.runs for row in self.rows_of(run) or []]
         table = pd.DataFrame(rows, columns=list(COLUMNS))
         for name in ("num_sampled_frames", "seed", "macs", "params", "steps", "num_epochs"):
             table[name] = table[name].astype("Int64")  # integers, some of them empty
         with open_atomic(os.path.join(self.study_dir, "results.csv")) as file:
             table.to_csv(file, index=False, lineterminator="\n")
+
+    def _check_same_study(self):
+        """A study may grow; another one must not delete its runs, which may have the same names."""
+        before = _read_json(os.path.join(self.study_dir, "grid.json")) or self.grid.source
+        for name in ("title", "train_data_pattern", "eval_data_pattern"):
+            if before[name] != self.grid.source[name]:
+                raise ValueError(
+                    f"{self.study_dir} holds another study: its {name} is {before[name]!r}, this one's "
+                    f"{self.grid.source[name]!r}. Give another --output_dir."
+                )
 
     def _submit_ready(self, waiting, failed, pool):
         for run in list(waiting):

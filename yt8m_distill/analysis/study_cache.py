@@ -10,7 +10,7 @@ import os
 from yt8m_distill.analysis.study_run import StudyRun, cache_dir_of, cache_name, train_dir_of
 from yt8m_distill.data import list_record_files
 from yt8m_distill.distillation import prepare_teacher_cache, teacher_identity, write_teacher_cache
-from yt8m_distill.models import load_ensemble, load_model
+from yt8m_distill.models import load_teacher
 
 _BATCH_SIZE = 512
 
@@ -51,7 +51,7 @@ class StudyCache:
         train_dirs = [train_dir_of(study_dir, teacher) for teacher in self.teachers]
         which = self.teacher_checkpoint
         identities = [teacher_identity(train_dir, which) for train_dir in train_dirs]
-        teacher = load_ensemble(train_dirs, which=which) if len(train_dirs) > 1 else load_model(train_dirs[0], which)
+        teacher = load_teacher(train_dirs, which)
         files = sorted({path for pattern in self.data_patterns for path in list_record_files(pattern)})
         directory = cache_dir_of(study_dir, self.teachers)
         os.makedirs(directory, exist_ok=True)
@@ -65,7 +65,7 @@ def caches_of(runs: list[StudyRun]) -> tuple[StudyCache, ...]:
     students = {}
     for run in runs:
         if run.cache:
-            students.setdefault(run.teachers, []).append(run)
+            students.setdefault(tuple(sorted(run.teachers)), []).append(run)
     return tuple(_cache_for(teachers, of_teachers) for teachers, of_teachers in students.items())
 
 

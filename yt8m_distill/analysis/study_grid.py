@@ -44,6 +44,8 @@ _OF_TEACHER = ("model", "training", "checkpoint")
 _OF_METHOD = ("name", "group", "model", "training", "distillation", "teachers", "cache", "checkpoint", "for_each")
 _OF_METHOD += ("num_sampled_frames", "seeds")
 _OTHER_BUDGETS = ("frame_percent", "every_n", "frame_budgets")
+_PARTS = {"name": str, "group": str, "methods": list, "teacher": dict, "model": dict, "training": dict}
+_PARTS.update(distillation=dict, for_each=dict)
 # What the study itself gives each run.
 _SET_BY_STUDY = ("train_dir", "train_data_pattern", "eval_data_pattern", "seed", "start_new_model", "distillation")
 _SET_BY_STUDY += ("teacher_dir", "teacher_checkpoint", "teacher_cache")
@@ -86,6 +88,7 @@ def read_grid(path: str) -> StudyGrid:
 def make_grid(source: dict) -> StudyGrid:
     """The grid of a JSON object; ValueError as `read_grid`."""
     _check_keys("the grid", source, (*_REQUIRED, *_OPTIONAL), _REQUIRED)
+    _check_parts("the grid", source)
     for name in ("train_data_pattern", "eval_data_pattern"):
         if not isinstance(source[name], str) or not source[name]:
             raise ValueError(f"{name} must be a glob. Received: {source[name]!r}.")
@@ -95,6 +98,7 @@ def make_grid(source: dict) -> StudyGrid:
     teachers = {run.seed: run for run in runs}
     for method in source["methods"]:
         _check_keys("a method", method, _OF_METHOD, ("name",))
+        _check_parts(f"method {method['name']!r}", method)
         for combination in _combinations(method):
             runs += _method_runs(source, combination, teachers)
     _check_names(runs)
@@ -104,6 +108,7 @@ def make_grid(source: dict) -> StudyGrid:
 def _teacher_runs(source):
     teacher = source["teacher"]
     _check_keys("teacher", teacher, _OF_TEACHER)
+    _check_parts("teacher", teacher)
     settings = _Settings(source, {**teacher, "name": TEACHER})
     return [settings.run("teacher", seed, None) for seed in source["seeds"]]
 
@@ -115,6 +120,8 @@ def _method_runs(source, method, teachers):
     _check_numbers(f"method {name!r}: seeds", seeds, 0)
     budgets = method.get("num_sampled_frames", source["num_sampled_frames"])
     _check_numbers(f"method {name!r}: num_sampled_frames", budgets, 1)
+    if method.get("teachers") == "all_seeds" and {"rep", "int"} & set(settings.losses):
+        raise ValueError(f"method {name!r}: rep and int compare with one teacher, not with those of all_seeds.")
     if settings.has_other_budget:
         if "num_sampled_frames" in method:
             raise ValueError(f"method {name!r}: has both num_sampled_frames and another budget. Leave one out.")
@@ -124,7 +131,9 @@ def _method_runs(source, method, teachers):
     _check_choice(f"method {name!r}: teachers", which, _TEACHERS)
     runs = []
     for budget, seed in itertools.product(budgets, seeds):
-        chosen = {"same_seed": [seed], "all_seeds": list(teachers), "none": []}[which]
+        # Its own seed's first: a student that starts from a teacher starts from that one.
+        all_seeds = sorted(teachers, key=lambda other: (other != seed, other))
+        chosen = {"same_seed": [seed], "all_seeds": all_seeds, "none": []}[which]
         missing = [teacher for teacher in chosen if teacher not in teachers] or (which != "none" and not teachers)
         if missing:
             raise ValueError(f"method {name!r}: there is no teacher of seed {seed}. Give the grid a `teacher`.")
@@ -158,6 +167,10 @@ class _Settings:
     @property
     def scheme(self):
         return self.distillation.scheme if self.distillation else ""
+
+    @property
+    def losses(self):
+        return self.distillation.losses if self.distillation else ()
 
     @property
     def has_other_budget(self):
@@ -250,6 +263,13 @@ def _check_keys(where, given, allowed, required=()):
     for name in required:
         if name not in given:
             raise ValueError(f"{where} lacks {name!r}.")
+
+
+def _check_parts(where, given):
+    for name, kind in _PARTS.items():
+        if name in given and not isinstance(given[name], kind):
+            in_json = {str: "a string", list: "a list", dict: "a JSON object"}[kind]
+            raise ValueError(f"{where}: {name} must be {in_json}. Received: {given[name]!r}.")
 
 
 def _check_numbers(where, values, minimum):

@@ -166,11 +166,9 @@ class StudyRun:
             "num_epochs": config.num_epochs + config.finetune_epochs,
             "train_dir": config.train_dir,
         }
-        teacher_dirs = _teacher_dirs(self, config)
-        row["teacher_gap"] = None
-        if teacher_dirs:
-            row["teacher_gap"] = _of_teacher(teacher_dirs, self.teacher_checkpoint, self.eval_data_pattern).gap
-        return [{**row, **_evaluated(self, model, config, teacher_dirs)} for model in _evaluated_models(self.model)]
+        of_teacher = _of_own_teacher(self, config)
+        row["teacher_gap"] = of_teacher.gap if of_teacher else None
+        return [{**row, **_evaluated(self, model, config, of_teacher)} for model in _evaluated_models(self.model)]
 
 
 def run_dir_of(study_dir: str, name: str) -> str:
@@ -182,7 +180,7 @@ def train_dir_of(study_dir: str, name: str) -> str:
 
 
 def cache_name(teachers: tuple[str, ...]) -> str:
-    return f"cache_of_{'+'.join(teachers)}"
+    return f"cache_of_{'+'.join(sorted(teachers))}"
 
 
 def cache_dir_of(study_dir: str, teachers: tuple[str, ...]) -> str:
@@ -200,11 +198,10 @@ def data_fingerprint(*patterns: str) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
 
 
-def _evaluated(run, model_config, config, teacher_dirs):
+def _evaluated(run, model_config, config, of_teacher):
     """Columns of the trained weights, used in a model of `model_config`."""
     model = _trained_model("student", model_config, checkpoint_path(config.train_dir, run.checkpoint))
     files = list_record_files(run.eval_data_pattern, "evaluation")
-    of_teacher = _of_teacher(teacher_dirs, run.teacher_checkpoint, run.eval_data_pattern) if teacher_dirs else None
     predictions = of_teacher.predictions if of_teacher else None
     metrics = evaluate(model, files, _BATCH_SIZE, label_loss=config.label_loss, teacher_predictions=predictions)
     cost = model_cost(build_without_values(model_config), model_config.max_frames)
@@ -232,10 +229,14 @@ def _distillation_columns(distillation):
     }
 
 
-def _teacher_dirs(run, config):
+def _of_own_teacher(run, config):
+    """`_OfTeacher` of the teacher that a run has learned from; None of one without."""
     if run.distillation is not None and run.distillation.scheme == "parallel":
-        return (os.path.join(config.train_dir, "teacher"),)  # where train() leaves the teacher that it trained
-    return tuple(config.teacher_dirs)
+        # train() leaves the teacher that it trained there, as it was at the end.
+        return _of_teacher((os.path.join(config.train_dir, "teacher"),), "latest", run.eval_data_pattern)
+    if not config.teacher_dirs:
+        return None
+    return _of_teacher(tuple(config.teacher_dirs), run.teacher_checkpoint, run.eval_data_pattern)
 
 
 class _OfTeacher(NamedTuple):
@@ -295,7 +296,8 @@ def _seconds_per_epoch(config):
                     rate = float(tf.make_ndarray(value.tensor))
     if not rate:
         return None
-    return round(estimate_num_records(list_record_files(config.train_data_pattern)) / rate, 2)
+    patterns = filter(None, (config.train_data_pattern, config.unlabelled_data_pattern))
+    return round(sum(estimate_num_records(list_record_files(pattern)) for pattern in patterns) / rate, 2)
 
 
 def _non_defaults(config, config_class):

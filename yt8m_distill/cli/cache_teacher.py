@@ -70,7 +70,7 @@ def _define_flags(groups):
 def _run(values):
     from yt8m_distill.data import check_first_record, list_record_files
     from yt8m_distill.distillation import prepare_teacher_cache, teacher_identity, write_teacher_cache
-    from yt8m_distill.models import load_ensemble, load_model
+    from yt8m_distill.models import load_teacher
 
     for name in ("teacher_dir", "input_data_pattern", "output_dir"):
         if not values[name].value:
@@ -80,8 +80,7 @@ def _run(values):
     identities = [teacher_identity(train_dir, which) for train_dir in train_dirs]
     strategy = create_strategy_from(values, stands_alone=True)
     with strategy.scope():
-        several = len(train_dirs) > 1
-        teacher = load_ensemble(train_dirs, which=which) if several else load_model(train_dirs[0], which)
+        teacher = load_teacher(train_dirs, which)
     check_first_record(files, teacher.schema)
     cache, missing = prepare_teacher_cache(
         values.output_dir, teacher, identities, files, values.top_n, values.encodings

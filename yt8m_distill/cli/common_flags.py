@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 
 from absl import flags
 
@@ -97,6 +98,11 @@ def define_prediction_flags(groups, group) -> None:
         "Files read at once; above 1, their rows alternate in the CSV.",
         lower_bound=1,
     )
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def comma_list(text: str) -> tuple[str, ...]:

@@ -81,8 +81,8 @@ def _print_trained_model(values):
         if values[name].present and name not in _GOES_WITH_TRAIN_DIR:
             raise ValueError(f"--{name} does not go with --train_dir, whose model_flags.json says it.")
     config = load_model_config(values.train_dir)
-    budget = [] if config.sampler is None else [config]
-    rows = cost_rows([config.reading_all_frames(), *budget])
+    # A teacher is its own first row: `reading_all_frames` would give it the default number of blocks.
+    rows = cost_rows([config] if config.sampler is None else [config.reading_all_frames(), config])
     own = rows[-1]
     if values.format == "csv":
         _print_csv([{"layer": name, "macs": macs} for name, macs in own["layers"].items()])

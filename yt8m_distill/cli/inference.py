@@ -84,6 +84,8 @@ def _run(values):
         raise ValueError("--output_file must not be empty.")
     if values.output_file and not values.input_data_pattern:
         raise ValueError("--input_data_pattern must not be empty.")
+    if values.output_model_tgz and values.num_sampled_frames is not None:
+        raise ValueError("--output_model_tgz packs the model as it was trained. Leave out --num_sampled_frames.")
     check_segment_flags(values)
     check_format_flags(values)
     shard = shard_from(values)

@@ -7,6 +7,7 @@ import os
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
+from yt8m_distill.cli.common_flags import num_cores
 
 _MOST_PROCESSES = 8
 
@@ -91,7 +92,6 @@ def _write_report(study):
 def _processes_and_threads(num_processes):
     import tensorflow as tf
 
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if num_processes is None:
-        num_processes = 1 if tf.config.list_physical_devices("GPU") else min(num_cores, _MOST_PROCESSES)
-    return num_processes, max(1, num_cores // num_processes)
+        num_processes = 1 if tf.config.list_physical_devices("GPU") else min(num_cores(), _MOST_PROCESSES)
+    return num_processes, max(1, num_cores() // num_processes)

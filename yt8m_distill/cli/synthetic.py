@@ -9,6 +9,7 @@ import sys
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
+from yt8m_distill.cli.common_flags import num_cores
 
 _FEATURES = {"mean_rgb": 1024, "mean_audio": 128}
 _ROWS = {
@@ -43,7 +44,7 @@ def _define_flags(groups):
     group = "Output"
     groups.add(group, flags.DEFINE_string, "output_dir", "", "Where the shards go.")
     groups.add(group, flags.DEFINE_string, "prefix", "train", "Of the shards' names: train0000.tfrecord and so on.")
-    groups.add(group, flags.DEFINE_integer, "num_shards", 10, "How many files.", lower_bound=1)
+    groups.add(group, flags.DEFINE_integer, "num_shards", 10, "How many files.", lower_bound=1, upper_bound=10**4)
     groups.add(
         group,
         flags.DEFINE_integer,
@@ -81,8 +82,11 @@ def _run(values):
             raise ValueError(f"--{name} is missing.")
     if os.path.basename(values.prefix) != values.prefix:
         raise ValueError(f"--prefix is of file names; the folder is --output_dir. Received: {values.prefix!r}.")
+    files = list_record_files(values.input_data_pattern)
+    if values.overwrite and os.path.abspath(values.output_dir) in {os.path.dirname(os.path.abspath(f)) for f in files}:
+        raise ValueError(f"--overwrite might delete the input, which is in --output_dir={values.output_dir}, too.")
     schema = RecordSchema(tuple(_FEATURES), tuple(_FEATURES.values()), num_classes=values.num_classes)
-    means = read_video_means(list_record_files(values.input_data_pattern), schema)
+    means = read_video_means(files, schema)
     videos = ReframedVideos(means, values.seed, values.max_frames, values.mixed_share)
     total = values.num_videos or len(videos)
     with _progress_line(total) as show:
@@ -92,7 +96,7 @@ def _run(values):
             values.prefix,
             values.num_shards,
             total,
-            values.num_workers or _num_cores(),
+            values.num_workers or num_cores(),
             values.overwrite,
             show,
         )
@@ -120,10 +124,6 @@ def _progress_line(total):
         yield show
     finally:
         progress.close()
-
-
-def _num_cores():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _print_summary(summary, means):

@@ -61,6 +61,7 @@ class FrameSampler:
     budgets: tuple[int, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "budgets", tuple(self.budgets))  # JSON gives lists back
         if self.method not in METHODS:
             raise ValueError(f"frame_sampling must be one of {', '.join(METHODS)}. Received: {self.method!r}.")
         budgets = {

@@ -155,7 +155,7 @@ def _complete_or_absent(directory, prefix, names, overwrite) -> Iterator[str]:
     files = tf.io.gfile
     files.makedirs(directory)
     partial = os.path.join(directory, f".{prefix}.{uuid.uuid4().hex[:8]}.partial")
-    pattern = rf"{re.escape(prefix)}\d{{4,}}\.tfrecord"
+    pattern = rf"{re.escape(prefix)}\d{{4}}\.tfrecord"
     earlier = [name for name in files.listdir(directory) if re.fullmatch(pattern, name)]
     if earlier and not overwrite:
         raise FileExistsError(

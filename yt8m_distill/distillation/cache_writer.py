@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data import readable_errors, unlabelled_dataset
@@ -112,6 +113,8 @@ def _rows(records, teacher, files, batch_size, strategy, on_batch):
     total = 0
     for batch in predict_batches(model, dataset, strategy):
         outputs = batch["predictions"].numpy()
+        if not np.isfinite(outputs).all():
+            raise ValueError("The teacher predicts NaN or infinity: it has nothing to teach. Give another one.")
         predictions, encodings = outputs[:, : records.num_classes], outputs[:, records.num_classes :]
         serialized = records.serialize(batch["video_ids"], predictions, encodings)
         yield from zip((path.decode() for path in batch["paths"]), serialized)

@@ -64,6 +64,11 @@ class DistillationConfig:
                 raise ValueError(f"{loss}_weight must not be negative. Received: {self.weight(loss)}.")
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be a positive number. Received: {self.temperature}.")
+        for name, default, loss in (("temperature", 1.0, "pred"), ("normalize_rep", False, "rep")):
+            if getattr(self, name) != default and loss not in self.losses:
+                raise ValueError(
+                    f"{name} changes loss {loss!r}, which distillation_losses={','.join(self.losses)!r} lack."
+                )
         if self.share_classifier and self.scheme != "parallel":
             raise ValueError("share_classifier needs distillation='parallel': a serial teacher is frozen.")
         if self.scheme == "parallel" and not (self.trains_classifier or self.share_classifier):

@@ -25,7 +25,7 @@ class Ensemble:
     Works where a single model does: `evaluate`, `predict_batches`, `export_saved_model`. The members may be different
     models of different sizes with different frame budgets.
 
-    Members that all have the same frame budget (jittered in training or not) have the pipeline pick their frames, so
+    Members that all have the same frame budget (whatever varied it in training) have the pipeline pick their frames, so
     that no other frame is decoded. Otherwise the pipeline gives whole videos, from which each member picks its own
     frames on the device.
 
@@ -156,7 +156,7 @@ def _check_same_records(schema, name, first_schema, first_name):
 
 def _budget_in_use(sampler):
     """A frame budget without what it does in training only."""
-    return sampler and dataclasses.replace(sampler, jitter=False)
+    return sampler and dataclasses.replace(sampler, jitter=False, budgets=())
 
 
 def _check_picks_from_whole_videos(sampler, name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import tensorflow as tf
@@ -41,8 +42,8 @@ class VideoClassifier(keras.Model):
 
     Input, a dict with one of these pairs:
       frames: [B, T, D] uint8 as in the records (or float, already dequantised), with num_frames: int [B]. The model
-        picks the frames it reads. Rows past num_frames are ignored. With frame_seeds int64 [B] its random choices are
-        those of training, by these seeds.
+        picks the frames it reads. Rows past num_frames are ignored. With frame_seeds int64 [B] it jitters them
+        by these seeds, in training or not.
       sampled_frames: [B, k, D], with num_sampled_frames: int [B]. The pipeline picked them.
       features: float [B, D] mean features; video-level models only.
 
@@ -141,8 +142,10 @@ class VideoClassifier(keras.Model):
             seeds, is_drawn = tf.random.uniform(tf.shape(num_frames), maxval=2**31 - 1, dtype=tf.int64), True
         else:
             seeds, is_drawn = tf.zeros_like(num_frames, tf.int64), False
-        indices, num_sampled = self.sampler.sample(num_frames, seeds, is_drawn)
-        indices.set_shape([None, self.sampler.num_slots])
+        # A frozen teacher that jitters with its student still reads its whole budget.
+        sampler = self.sampler if training else dataclasses.replace(self.sampler, budgets=())
+        indices, num_sampled = sampler.sample(num_frames, seeds, is_drawn)
+        indices.set_shape([None, sampler.num_slots])
         return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
 
     def compile(

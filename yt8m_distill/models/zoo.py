@@ -107,8 +107,10 @@ def _build_gru(config):
 
 def _build_hierarchical_lstm(config):
     values = config.hyperparameters
+    length = block_length(config)
+    num_blocks = -(-config.num_slots // length) if config.sampler else None  # all frames are as many as a batch has
     return HierarchicalLstm(
-        block_length(config), values["lstm_cells"], values["lstm_layers"], values["lstm_state"], name="encoder"
+        length, values["lstm_cells"], values["lstm_layers"], values["lstm_state"], num_blocks, name="encoder"
     )
 
 

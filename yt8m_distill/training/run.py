@@ -115,6 +115,12 @@ class _Run:
             self.strategy.num_replicas_in_sync,
             f", {accumulated} times" if accumulated > 1 else "",
         )
+        if config.curriculum_epochs >= config.num_epochs:
+            _logger.warning(
+                "The %d passes end before the curriculum of %d: none reads --num_sampled_frames.",
+                config.num_epochs,
+                config.curriculum_epochs,
+            )
         if self.position.phase == _TRAIN:
             self._fit_phase(_TRAIN, config.num_epochs)
             self._save_parallel_teacher()

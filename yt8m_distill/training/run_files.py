@@ -79,12 +79,12 @@ def find_run_files(model_config: ModelConfig, config: TrainingConfig) -> RunFile
 
 def _open_cache(model_config, config, files):
     cache = TeacherCache.open(config.teacher_cache)
-    for teacher_dir in config.teacher_dirs:
-        if model_config.frame_jitter and load_model_config(teacher_dir).frame_jitter:
-            raise DataError(
-                f"Teacher {teacher_dir} and the student share frame_jitter, which draws the teacher's frames anew at "
-                "each step; a cache cannot do that. Leave out --teacher_cache, or --frame_jitter."
-            )
+    may_share_jitter = model_config.frame_jitter and len(config.teacher_dirs) == 1
+    if may_share_jitter and load_model_config(config.teacher_dirs[0]).frame_jitter:
+        raise DataError(
+            f"Teacher {config.teacher_dir} and the student share frame_jitter, which draws the teacher's frames anew at "
+            "each step; a cache cannot do that. Leave out --teacher_cache, or --frame_jitter."
+        )
     cache.check_teachers([teacher_identity(path, config.teacher_checkpoint) for path in config.teacher_dirs])
     if "rep" in config.distillation.losses and not cache.records.encoding_size:
         raise DataError(

@@ -47,7 +47,7 @@ def calls(monkeypatch):
 @pytest.mark.parametrize(
     "layer, num_calls",
     [
-        (HierarchicalLstm(3, 2), 4),
+        (HierarchicalLstm(5, 2), 4),
         (Recurrent("lstm", 2, 2), 2),
         (Recurrent("gru", 2, 1), 1),
         (Recurrent("lstm", 2, 1, bidirectional=True), 2),

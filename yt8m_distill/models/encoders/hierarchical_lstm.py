@@ -9,6 +9,8 @@ from yt8m_distill.models.macs import CountsMacs, macs_by_layer
 from yt8m_distill.stack import keras
 
 LSTM_STATES = ("all", "hidden")
+# So few steps, such as those of the blocks of a student with k <= 20, are taken without a loop.
+_UNROLLED_STEPS = 4
 
 
 class HierarchicalLstm(CountsMacs, keras.layers.Layer):
@@ -24,6 +26,7 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
       block_length: frames of a block (15 for the teacher's 20 blocks of 300 frames).
       lstm_cells: units of each layer of either level.
       lstm_layers: layers of each level.
+      num_blocks: blocks of every input, where they are known to be so many; few are read without a loop.
       lstm_state: `all` encodes as [c1, h1, c2, h2, ...], `hidden` as [h1, h2, ...] of the upper level.
 
     Attributes:
@@ -44,6 +47,7 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
         lstm_cells: int = 1024,
         lstm_layers: int = 2,
         lstm_state: str = "all",
+        num_blocks: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -51,11 +55,13 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
             raise ValueError(f"lstm_state must be one of {', '.join(LSTM_STATES)}. Received: {lstm_state!r}.")
         self.block_length = block_length
         self.lstm_state = lstm_state
-        self.frame_lstm = StackedLstm(lstm_cells, lstm_layers, name="frame_lstm")
-        self.block_lstm = StackedLstm(lstm_cells, lstm_layers, name="block_lstm")
+        self.num_blocks = num_blocks
+        few_frames, few_blocks = block_length <= _UNROLLED_STEPS, bool(num_blocks) and num_blocks <= _UNROLLED_STEPS
+        self.frame_lstm = StackedLstm(lstm_cells, lstm_layers, few_frames, name="frame_lstm")
+        self.block_lstm = StackedLstm(lstm_cells, lstm_layers, few_blocks, name="block_lstm")
 
     def call(self, features, num_frames, training=None):
-        batch_size, num_slots = tf.shape(features)[0], tf.shape(features)[1]
+        batch_size, num_slots = tf.shape(features)[0], features.shape[1] or tf.shape(features)[1]
         num_blocks = -(-num_slots // self.block_length)
         features = tf.pad(features, [[0, 0], [0, num_blocks * self.block_length - num_slots], [0, 0]])
         blocks = tf.reshape(features, [-1, self.block_length, features.shape[-1]])  # [B * blocks, block_length, D]
@@ -119,4 +125,5 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
             "lstm_cells": self.frame_lstm.cells,
             "lstm_layers": self.frame_lstm.num_layers,
             "lstm_state": self.lstm_state,
+            "num_blocks": self.num_blocks,
         }

@@ -18,6 +18,8 @@ class StackedLstm(CountsMacs, keras.layers.Layer):
     Args:
       cells: units of each layer.
       num_layers: number of layers.
+      unroll: write the steps one after the other into the graph instead of a loop; sequences then have one length. Pays
+        for a few steps: neither the loop nor the choice between CPU and cuDNN kernels is traced and run.
 
     Input: features [B, T, D], lengths int [B].
 
@@ -26,12 +28,13 @@ class StackedLstm(CountsMacs, keras.layers.Layer):
       which TensorFlow 1's `MultiRNNCell(state_is_tuple=False)` concatenates them.
     """
 
-    def __init__(self, cells: int, num_layers: int, **kwargs):
+    def __init__(self, cells: int, num_layers: int, unroll: bool = False, **kwargs):
         super().__init__(**kwargs)
         self.cells = cells
         self.num_layers = num_layers
+        self.unroll = unroll
         self.lstm_layers = [
-            keras.layers.LSTM(cells, return_sequences=True, return_state=True, name=f"lstm_{number}")
+            keras.layers.LSTM(cells, return_sequences=True, return_state=True, unroll=unroll, name=f"lstm_{number}")
             for number in range(num_layers)
         ]
 
@@ -50,7 +53,7 @@ class StackedLstm(CountsMacs, keras.layers.Layer):
         return {lstm.name: num_steps * step_macs(lstm.cell) for lstm in self.lstm_layers}
 
     def get_config(self):
-        return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers}
+        return {**super().get_config(), "cells": self.cells, "num_layers": self.num_layers, "unroll": self.unroll}
 
 
 def never_empty(features, lengths):
