@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.training.tiny_runs import model_config, training_config
+from tests.training.tiny_runs import model_config, save_model, training_config
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models.label_losses import focal_loss
 from yt8m_distill.stack import keras
@@ -98,3 +98,34 @@ def test_nothing_is_mixed_by_default():
     config = training_config("dir")
     preparation = build_trainer(*build_models(model_config(), config), config, 8, 6).preparation
     assert (preparation.num_slices, preparation.label_smoothing, preparation.mixup) == (1, 0, None)
+
+
+# ---- where a student starts
+
+
+@pytest.fixture(scope="module")
+def teacher_dir(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("teacher")
+    teacher = model_config("MoeModel").build()
+    teacher.set_weights([np.full(w.shape, 0.5) for w in teacher.get_weights()])
+    save_model(directory, teacher)
+    return str(directory)
+
+
+def starts_from_its_teacher(teacher_dir, student_init, **hyperparameters):
+    settings = {"distillation": DistillationConfig(losses=("pred",)), "teacher_dir": teacher_dir}
+    config = training_config("unused", student_init=student_init, **settings)
+    _, student = build_models(model_config("MoeModel", hyperparameters=hyperparameters), config)
+    return all((weight == 0.5).all() for weight in student.get_weights())
+
+
+def test_a_student_starts_from_its_teacher_if_it_is_asked_to(teacher_dir):
+    assert starts_from_its_teacher(teacher_dir, "teacher")
+    assert not starts_from_its_teacher(teacher_dir, "scratch")
+    with pytest.raises(ValueError, match=r"--student_init=teacher.* the shapes differ"):
+        starts_from_its_teacher(teacher_dir, "teacher", moe_num_mixtures=1)
+
+
+def test_a_student_starts_from_its_teacher_where_the_weights_fit(teacher_dir):
+    assert starts_from_its_teacher(teacher_dir, "auto")
+    assert not starts_from_its_teacher(teacher_dir, "auto", moe_num_mixtures=1)

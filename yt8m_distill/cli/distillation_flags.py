@@ -6,6 +6,45 @@ from absl import flags
 
 from yt8m_distill.cli.common_flags import comma_list
 
+# Values of flags that are not on the command line, for a distillation.
+RECIPES = {
+    "published": {},
+    "best": {
+        "distillation_losses": "pred,ce",
+        "prediction_kl": "bernoulli",
+        "student_init": "auto",
+        "frame_jitter": True,
+        "ema_decay": 0.999,
+    },
+}
+DEFAULT_RECIPE = "published"
+
+
+def apply_recipe(values) -> None:
+    """Gives the flags that the recipe of a distillation concerns, and that nobody has given, the recipe's values.
+
+    Frames are jittered where the frame budget allows it.
+
+    Raises:
+      ValueError: `--recipe` without a distillation, or together with `--loss_preset`, which is another one.
+    """
+    if values.distillation == "none":
+        if values["recipe"].present:
+            raise ValueError("--recipe needs --distillation=serial or --distillation=parallel.")
+        return
+    if values.loss_preset:
+        if values["recipe"].present:
+            raise ValueError(f"--loss_preset={values.loss_preset} is a recipe of its own: give one of the two.")
+        return
+    for name, value in RECIPES[values.recipe].items():
+        if not values[name].present and (name != "frame_jitter" or _can_jitter(values)):
+            values[name].value = value
+
+
+def _can_jitter(values):
+    has_budget = values.num_sampled_frames is not None or values.frame_percent is not None
+    return values.frame_sampling in ("uniform", None) and (has_budget or values.frame_sampling == "uniform")
+
 
 def define_distillation_flags(groups):
     group = "Distillation"
@@ -16,6 +55,15 @@ def define_distillation_flags(groups):
         "none",
         ["none", "serial", "parallel"],
         "serial: learn from the trained teacher in --teacher_dir. parallel: train teacher and student together.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "recipe",
+        DEFAULT_RECIPE,
+        list(RECIPES),
+        "Defaults of a distillation. published: rep,pred,ce from scratch. best: pred,ce class by class, from the "
+        "teacher's weights if they fit, with --frame_jitter and --ema_decay=0.999. Other flags override it.",
     )
     groups.add(
         group,
@@ -126,8 +174,8 @@ def define_distillation_flags(groups):
         flags.DEFINE_enum,
         "student_init",
         "scratch",
-        ["scratch", "teacher"],
-        "Start the student from fresh weights, or from the teacher's.",
+        ["scratch", "teacher", "auto"],
+        "Start the student from fresh weights, from the teacher's, or from the teacher's if they fit.",
     )
     groups.add(
         group,

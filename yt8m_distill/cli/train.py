@@ -6,7 +6,7 @@ from absl import flags
 
 from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import create_strategy_from, define_strategy_flags
-from yt8m_distill.cli.distillation_flags import define_distillation_flags, distillation_config_from
+from yt8m_distill.cli.distillation_flags import apply_recipe, define_distillation_flags, distillation_config_from
 from yt8m_distill.cli.model_flags import define_architecture_flags, define_model_flags, model_config_from
 from yt8m_distill.cli.training_flags import define_training_flags, training_settings_from
 
@@ -116,6 +116,7 @@ def _run(values):
 
     from yt8m_distill.training import TrainingConfig, train
 
+    apply_recipe(values)
     if values.log_device_placement:
         tf.debugging.set_log_device_placement(True)
     model_config = model_config_from(values)

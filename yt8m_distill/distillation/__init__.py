@@ -8,7 +8,7 @@ from yt8m_distill.distillation.distillation_config import (
     SCHEMES,
     DistillationConfig,
 )
-from yt8m_distill.distillation.distiller import Distiller, warm_start
+from yt8m_distill.distillation.distiller import Distiller, can_warm_start, warm_start
 from yt8m_distill.distillation.losses import (
     PREDICTION_KL,
     bernoulli_kl,
@@ -28,6 +28,7 @@ __all__ = [
     "Distiller",
     "DistillationConfig",
     "bernoulli_kl",
+    "can_warm_start",
     "categorical_kl",
     "masked_state_loss",
     "normalized_representation_loss",

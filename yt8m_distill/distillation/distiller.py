@@ -285,18 +285,26 @@ def warm_start(student: VideoClassifier, teacher: VideoClassifier) -> None:
     Raises:
       ValueError: the weights differ in number or shape.
     """
-    _copy_weights(teacher, student, "A student that starts from its teacher")
+    _copy_weights(teacher, student, "A student that starts from its teacher (--student_init=teacher)")
     for layer in student.submodules:
         if isinstance(layer, BatchNormalization):
             layer.num_updates.assign(0.0)
 
 
+def can_warm_start(student: VideoClassifier, teacher: VideoClassifier) -> bool:
+    """Whether the teacher's weights fit the student."""
+    return _shapes(teacher) == _shapes(student)
+
+
+def _shapes(model):
+    return [tuple(weight.shape) for weight in model.weights]
+
+
 def _copy_weights(source, target, subject):
-    of_source, of_target = [v.shape for v in source.weights], [v.shape for v in target.weights]
-    if of_source != of_target:
+    if _shapes(source) != _shapes(target):
         raise ValueError(
             f"{subject} needs the teacher's weights, but the shapes differ: "
-            f"teacher {[tuple(s) for s in of_source]}, student {[tuple(s) for s in of_target]}."
+            f"teacher {_shapes(source)}, student {_shapes(target)}."
         )
     target.set_weights(source.get_weights())
 

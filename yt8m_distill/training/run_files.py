@@ -82,8 +82,8 @@ def _open_cache(model_config, config, files):
     may_share_jitter = model_config.frame_jitter and len(config.teacher_dirs) == 1
     if may_share_jitter and load_model_config(config.teacher_dirs[0]).frame_jitter:
         raise DataError(
-            f"Teacher {config.teacher_dir} and the student share frame_jitter, which draws the teacher's frames anew at "
-            "each step; a cache cannot do that. Leave out --teacher_cache, or --frame_jitter."
+            f"Teacher {config.teacher_dir} and the student share frame_jitter, which draws the teacher's frames anew "
+            "at each step; a cache cannot do that. Leave out --teacher_cache, or --frame_jitter."
         )
     cache.check_teachers([teacher_identity(path, config.teacher_checkpoint) for path in config.teacher_dirs])
     if "rep" in config.distillation.losses and not cache.records.encoding_size:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from yt8m_distill.distillation import Distiller, warm_start
+import logging
+
+from yt8m_distill.distillation import Distiller, can_warm_start, warm_start
 from yt8m_distill.models import (
     LABEL_LOSSES,
     BatchPreparation,
@@ -17,6 +19,8 @@ from yt8m_distill.training.learning_rate import LinearWarmup, cosine_schedule, l
 from yt8m_distill.training.optimizers import create_optimizer
 from yt8m_distill.training.training_config import TrainingConfig
 
+_logger = logging.getLogger(__name__)
+
 
 def build_models(
     model_config: ModelConfig, config: TrainingConfig
@@ -30,8 +34,11 @@ def build_models(
     else:
         teacher = model_config.reading_all_frames().build()
     student = model_config.build(teacher.classifier if distillation.share_classifier else None)
-    if config.student_init == "teacher":
-        warm_start(student, getattr(teacher, "members", [teacher])[0])
+    first = getattr(teacher, "members", [teacher])[0]
+    fits = bool(config.teacher_dirs) and can_warm_start(student, first)
+    if config.student_init == "teacher" or (config.student_init == "auto" and fits):
+        warm_start(student, first)
+        _logger.info("The student starts from the weights of its teacher.")
     return teacher, student
 
 

@@ -10,7 +10,7 @@ from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import LABEL_LOSSES, MIXUP_LEVELS
 from yt8m_distill.training.learning_rate import SCHEDULES
 
-STUDENT_INITS = ("scratch", "teacher")
+STUDENT_INITS = ("scratch", "teacher", "auto")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
 _AVERAGING_OPTIMIZERS = ("MovingAverage", "SWA")
 
@@ -49,7 +49,8 @@ class TrainingConfig:
       teacher_dir: train_dir of the teacher. Serial distillation needs it, and averages the predictions of several,
         comma-separated; a parallel one starts its teacher from it.
       teacher_checkpoint: `latest` or `best` of the teacher's checkpoints.
-      student_init: `scratch`, or `teacher` to start from the weights of the teacher, the first of several.
+      student_init: `scratch`; `teacher`, to start from the weights of the teacher, the first of several; or `auto`,
+        from those of a trained teacher if they fit.
       teacher_cache: directory of what the teacher said of every training video (see `TeacherCache`), from which a
         serial distillation learns instead of running it; "" to run it.
       unlabelled_data_pattern: globs of more videos for the student of a serial distillation. Their labels are not read.
