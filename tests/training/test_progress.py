@@ -65,6 +65,16 @@ def test_the_rate_leaves_out_stopped_time(clock):
     assert bar.rate == 100
 
 
+def test_the_batch_that_traces_the_model_is_not_timed(clock):
+    bar = Progress(1000, stream=io.StringIO())
+    clock[0] += 60
+    bar.count_batch(500)
+    assert bar.rate == 0
+    clock[0] += 2
+    bar.count_batch(300)
+    assert bar.rate == 150
+
+
 def test_stopping_a_stopped_clock_changes_nothing(clock):
     bar = Progress(10, stream=io.StringIO())
     bar.stop_timing()

@@ -10,7 +10,6 @@ import pandas as pd
 
 from yt8m_distill.analysis.study_grid import StudyGrid, read_grid
 from yt8m_distill.analysis.study_run import COLUMNS, StudyRun
-from yt8m_distill.distillation.distillation_config import LOSSES
 
 # Groups of methods that the report treats apart; all others are shown as they are called.
 TEACHER = "teacher"  # sees all frames
@@ -186,19 +185,8 @@ def read_study(study_dir: str) -> StudyState:
 
 def _planned_rows(run: StudyRun) -> list[dict]:
     """What is known of the rows of a run before it has finished."""
-    model, distillation = run.model, run.distillation
-    losses = distillation.losses if distillation else ()
-    row = {
-        "run": run.name,
-        "method": run.method,
-        "group": run.group,
-        "model": model.model,
-        "scheme": distillation.scheme if distillation else "",
-        "losses": ",".join(loss for loss in LOSSES if loss in losses and loss != "int"),
-        "match": ("intermediate" if "int" in losses else "final") if distillation else "",
-        "seed": run.seed,
-        "checkpoint": run.checkpoint,
-    }
+    model = run.model
+    row = {**run.columns, "checkpoint": run.checkpoint}
     ks = model.frame_budgets or [model.num_slots if model.sampler else float("nan")]
     return [{**row, "num_sampled_frames": float(k)} for k in ks]
 

@@ -117,6 +117,21 @@ class StudyRun:
         """Globs of all records that its result depends on."""
         return (*self.train_data_patterns, self.eval_data_pattern)
 
+    @property
+    def columns(self) -> dict:
+        """The columns of its rows that are known before it has run."""
+        losses = self.distillation.losses if self.distillation else ()
+        return {
+            "run": self.name,
+            "method": self.method,
+            "group": self.group,
+            "model": self.model.model,
+            "scheme": self.distillation.scheme if self.distillation else "",
+            "losses": ",".join(loss for loss in LOSSES if loss in losses and loss != "int"),
+            "match": ("intermediate" if "int" in losses else "final") if losses else "",
+            "seed": self.seed,
+        }
+
     def _cache_setting(self, study_dir):
         return {"teacher_cache": cache_dir_of(study_dir, self.teachers)} if self.cache else {}
 
@@ -154,12 +169,7 @@ class StudyRun:
         started = time.perf_counter()
         trained = train(self.model, config)
         row = {
-            "run": self.name,
-            "method": self.method,
-            "group": self.group,
-            "model": self.model.model,
-            **_distillation_columns(self.distillation),
-            "seed": self.seed,
+            **self.columns,
             "train_seconds": None if is_resumed else round(time.perf_counter() - started, 2),
             "seconds_per_epoch": _seconds_per_epoch(config),
             "steps": trained["step"],
@@ -217,16 +227,6 @@ def _evaluated_models(model):
     if not model.frame_budgets:
         return [model]
     return [model.with_num_sampled_frames(budget) for budget in model.frame_budgets]
-
-
-def _distillation_columns(distillation):
-    if distillation is None:
-        return {"scheme": "", "losses": "", "match": ""}
-    return {
-        "scheme": distillation.scheme,
-        "losses": ",".join(loss for loss in LOSSES if loss in distillation.losses and loss != "int"),
-        "match": "intermediate" if "int" in distillation.losses else "final",
-    }
 
 
 def _of_own_teacher(run, config):

@@ -7,7 +7,13 @@ import logging
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import comma_list, create_strategy_from, define_strategy_flags, log_batch_size
+from yt8m_distill.cli.common_flags import (
+    comma_list,
+    create_strategy_from,
+    define_strategy_flags,
+    define_teacher_checkpoint_flag,
+    log_batch_size,
+)
 
 _logger = logging.getLogger(__name__)
 
@@ -26,14 +32,7 @@ def _define_flags(groups):
         "",
         "The teacher's train_dir, or several, separated by commas, whose mean prediction is kept.",
     )
-    groups.add(
-        group,
-        flags.DEFINE_enum,
-        "teacher_checkpoint",
-        "latest",
-        ["latest", "best"],
-        "Which checkpoint of the teacher: the latest, or the best by validation GAP.",
-    )
+    define_teacher_checkpoint_flag(groups, group)
     groups.add(
         group,
         flags.DEFINE_string,
@@ -110,10 +109,7 @@ def _write(write, cache, teacher, files, batch_size, strategy):
 
     def on_batch(num_written):
         nonlocal written
-        if written:
-            progress.count(num_written - written)
-        else:
-            progress.start_timing()  # the first batch traces the model
+        progress.count_batch(num_written - written)
         written = num_written
         if progress.is_due():
             progress.show(written, f"num examples processed: {written} examples/sec: {progress.rate:.2f}")

@@ -67,6 +67,17 @@ def define_checkpoint_flag(groups, group) -> None:
     )
 
 
+def define_teacher_checkpoint_flag(groups, group) -> None:
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "teacher_checkpoint",
+        "latest",
+        ["latest", "best"],
+        "Which checkpoint of the teacher: the latest, or the best by validation GAP.",
+    )
+
+
 def define_num_frames_flag(groups, group) -> None:
     groups.add(
         group,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from yt8m_distill.cli.common_flags import comma_list
+from yt8m_distill.cli.common_flags import comma_list, define_teacher_checkpoint_flag
 
 # Values of flags that are not on the command line, for a distillation.
 RECIPES = {
@@ -72,14 +72,7 @@ def define_distillation_flags(groups):
         "",
         "The teacher's train_dir. serial: or several, comma-separated; the mean of their predictions teaches.",
     )
-    groups.add(
-        group,
-        flags.DEFINE_enum,
-        "teacher_checkpoint",
-        "latest",
-        ["latest", "best"],
-        "Which checkpoint of the teacher: the latest, or the best by validation GAP.",
-    )
+    define_teacher_checkpoint_flag(groups, group)
     groups.add(
         group,
         flags.DEFINE_string,

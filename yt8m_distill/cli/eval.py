@@ -16,6 +16,7 @@ from yt8m_distill.cli.common_flags import (
     define_checkpoint_flag,
     define_num_frames_flag,
     define_strategy_flags,
+    define_teacher_checkpoint_flag,
     log_batch_size,
     on_num_frames,
 )
@@ -40,9 +41,7 @@ def _define_flags(groups):
         "",
         "Also state how far the model agrees with this one, its teacher; or with several, comma-separated.",
     )
-    groups.add(
-        group, flags.DEFINE_enum, "teacher_checkpoint", "latest", ["latest", "best"], "Which checkpoint of the teacher."
-    )
+    define_teacher_checkpoint_flag(groups, group)
     groups.add(
         group, flags.DEFINE_integer, "batch_size", 1024, "Examples a step of each replica.", lower_bound=1
     )
@@ -156,10 +155,7 @@ class EvaluationLog:
 
     def batch(self, means):
         rate = means["num_examples"] / means["seconds"]
-        if self._done:
-            self._progress.count(means["num_examples"])
-        else:
-            self._progress.start_timing()  # the first batch traces the model
+        self._progress.count_batch(means["num_examples"])
         self._done += means["num_examples"]
         if self._progress.is_due():
             self._progress.show(

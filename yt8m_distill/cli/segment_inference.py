@@ -70,10 +70,7 @@ def write_segment_predictions(values, model, files, strategy):
         nonlocal num_videos
         for batch in predict_batches(model, dataset, strategy):
             begun = int((batch["start_times"] == 0).sum())
-            if num_videos:
-                progress.count(begun)
-            else:
-                progress.start_timing()  # the first batch traces the model
+            progress.count_batch(begun)
             num_videos += begun
             yield batch["video_ids"], batch["start_times"], batch["predictions"]
 

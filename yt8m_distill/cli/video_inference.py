@@ -69,10 +69,7 @@ def write_video_predictions(values, model, files, strategy, write, path) -> int:
 
     def on_batch(num_written):
         nonlocal written
-        if written:
-            progress.count(num_written - written)
-        else:
-            progress.start_timing()  # the first batch traces the model
+        progress.count_batch(num_written - written)
         written = num_written
         if progress.is_due():
             elapsed = time.perf_counter() - started

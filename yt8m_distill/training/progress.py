@@ -44,6 +44,13 @@ class Progress:
         if self._started is not None:
             self._timed_units += units
 
+    def count_batch(self, units: int) -> None:
+        """Counts the units of a batch, and starts the clock after the first one: that one traces the model."""
+        if self._started is None:
+            self.start_timing()
+        else:
+            self.count(units)
+
     @property
     def rate(self) -> float:
         """Units a second while the clock ran; 0 before anything was timed."""
