@@ -21,6 +21,7 @@ def test_defaults():
         "moe_l2": 1e-8,
         "moe_prob_gating": False,
         "dropout_rate": 0.0,
+        "prior_probability": 0.0,
         "lstm_cells": 1024,
         "lstm_layers": 2,
         "num_blocks": None,

@@ -36,6 +36,14 @@ _HYPERPARAMETER_FLAGS = (
         "Context gating of MoeModel's probabilities: on with NetVLADModelLF, off otherwise.",
     ),
     (_OF_ALL_MODELS, "dropout_rate", flags.DEFINE_float, 0.0, "Dropout before the classifier."),
+    (
+        _OF_ALL_MODELS,
+        "prior_probability",
+        flags.DEFINE_float,
+        0.0,
+        "What each class is predicted with before training, such as 0.01: saves short runs the steps that teach that "
+        "classes are rare. 0 is the original's 1/2, or 1/3 of a MoeModel.",
+    ),
     ("LstmModel, HierarchicalLstmModel", "lstm_cells", flags.DEFINE_integer, 1024, "Units of each LSTM layer."),
     ("LstmModel, HierarchicalLstmModel", "lstm_layers", flags.DEFINE_integer, 2, "LSTM layers (of each level)."),
     (

@@ -101,6 +101,7 @@ _CHECKS = {
     "moe_l2": _not_negative,
     "moe_prob_gating": _boolean,
     "dropout_rate": _rate,
+    "prior_probability": _rate,
     "lstm_cells": check_whole_number,
     "lstm_layers": check_whole_number,
     "gru_cells": check_whole_number,

@@ -26,6 +26,7 @@ COMMON_HYPERPARAMETERS = {
     "moe_l2": 1e-8,
     "moe_prob_gating": False,
     "dropout_rate": 0.0,
+    "prior_probability": 0.0,
 }
 
 
@@ -47,7 +48,7 @@ class ModelSpec:
     build_encoder: Callable
     hyperparameters: dict = dataclasses.field(default_factory=dict)
     build_frame_input: Callable = lambda config: FrameInput(name="frame_input")
-    build_logistic: Callable = lambda config: Logistic(config.num_classes, name="classifier")
+    build_logistic: Callable = lambda config: _build_logistic(config)
     compiles: bool = True
 
     def __post_init__(self):
@@ -64,6 +65,16 @@ def build_classifier(config):
         hyperparameters["moe_num_mixtures"],
         hyperparameters["moe_l2"],
         hyperparameters["moe_prob_gating"],
+        hyperparameters["prior_probability"],
+        name="classifier",
+    )
+
+
+def _build_logistic(config, **penalties):
+    return Logistic(
+        config.num_classes,
+        **penalties,
+        prior_probability=config.hyperparameters["prior_probability"],
         name="classifier",
     )
 
@@ -171,13 +182,18 @@ def _build_nextvlad_input(config):
 
 
 def _build_nextvlad_logistic(config):
-    return Logistic(config.num_classes, l2=1e-5, bias_l2=1e-5, name="classifier")
+    return _build_logistic(config, l2=1e-5, bias_l2=1e-5)
 
 
 def _build_mixture_logistic(config):
     values = config.hyperparameters
     return MixtureLogistic(
-        config.num_classes, values["mix_number"], values["cl_temperature"], values["cl_lambda"], name="classifier"
+        config.num_classes,
+        values["mix_number"],
+        values["cl_temperature"],
+        values["cl_lambda"],
+        prior_probability=values["prior_probability"],
+        name="classifier",
     )
 
 

@@ -13,8 +13,9 @@ from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
 from yt8m_distill.training.training_config import TrainingConfig
 
 _FIXED_TOP_LEVEL = ("model", "feature_names", "feature_sizes", *BUDGET_AND_SIZES, "label_loss")
-# Dropout has no weights, so it may change; a change of any other hyperparameter is taken for another network.
-_FREE_HYPERPARAMETERS = {"dropout_rate", "drop_rate", "attention_dropout"}
+# Dropout has no weights, and where training started is past, so these may change; a change of any other hyperparameter
+# is taken for another network.
+_FREE_HYPERPARAMETERS = {"dropout_rate", "drop_rate", "attention_dropout", "prior_probability"}
 _FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)

@@ -44,3 +44,9 @@ def test_counts_the_products_of_its_kernel():
     layer = Logistic(3)
     layer(ENCODING)
     assert layer.macs() == 4 * 3
+
+
+def test_starts_at_the_prior_probability():
+    layer = Logistic(5, prior_probability=0.01)
+    np.testing.assert_allclose(layer(np.zeros((3, 4))), np.full((3, 5), 0.01), rtol=1e-5)
+    np.testing.assert_allclose(Logistic(5)(np.zeros((3, 4))), np.full((3, 5), 0.5))

@@ -88,3 +88,9 @@ def test_penalizes_kernels_and_biases():
     layer = make_layer()
     expected = sum(0.01 / 2 * np.sum(weight.astype(float) ** 2) for weight in layer.get_weights())
     np.testing.assert_allclose(sum(float(loss) for loss in layer.losses), expected, rtol=1e-5)
+
+
+def test_every_branch_starts_at_the_prior_probability():
+    layer = MixtureLogistic(5, 2, prior_probability=0.01)
+    outputs = layer(np.array([[0, 0, 0, 0, 0.3, 0.7]], np.float32))  # two encodings of 2, and the branches' weights
+    np.testing.assert_allclose(outputs["predictions"], np.full((1, 5), 0.01), rtol=1e-5)

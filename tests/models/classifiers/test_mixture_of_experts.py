@@ -93,3 +93,15 @@ def test_counts_the_products_of_gates_and_experts():
     layer = MixtureOfExperts(3)
     layer(ENCODING)
     assert layer.macs() == WIDTH * 3 * (3 + 2)
+
+
+@pytest.mark.parametrize("num_mixtures", [1, 2, 4])
+def test_starts_at_the_prior_probability(num_mixtures):
+    """Exactly so for an encoding of zeros, whatever the kernels."""
+    layer = MixtureOfExperts(5, num_mixtures, prior_probability=0.01)
+    np.testing.assert_allclose(layer(np.zeros((3, WIDTH))), np.full((3, 5), 0.01), rtol=1e-5)
+
+
+def test_a_prior_probability_that_the_dummy_forbids():
+    with pytest.raises(ValueError, match=r"1 expert\(s\) and a dummy must be below 0.50. Received: 0.5"):
+        MixtureOfExperts(5, 1, prior_probability=0.5)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.models.classifiers.logistic import slim_l2
+from yt8m_distill.models.classifiers.logistic import prior_bias, slim_l2
 from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
 
@@ -24,6 +24,7 @@ class MixtureLogistic(CountsMacs, keras.layers.Layer):
       temperature: T.
       co_distillation_weight: weight of the divergences.
       l2: weight of the penalty on kernels and biases, in TF-Slim's convention.
+      prior_probability: what every class of every branch starts at; 0 for zero biases.
 
     Input: encoding [B, num_branches (E + 1)] of `MixtureNextVlad`.
     Output: dict of `predictions` float32 [B, num_classes], those of the mixture, `logits` float32 [B, num_classes] and
@@ -37,6 +38,7 @@ class MixtureLogistic(CountsMacs, keras.layers.Layer):
         temperature: float = 3.0,
         co_distillation_weight: float = 9.0,
         l2: float = 1e-5,
+        prior_probability: float = 0.0,
         **kwargs,
     ):
         # No autocast: the branches cast their encodings themselves, and the weights stay float32.
@@ -46,9 +48,14 @@ class MixtureLogistic(CountsMacs, keras.layers.Layer):
         self.temperature = temperature
         self.co_distillation_weight = co_distillation_weight
         self.l2 = l2
+        self.prior_probability = prior_probability
         self.branches = [
             keras.layers.Dense(
-                num_classes, kernel_regularizer=slim_l2(l2), bias_regularizer=slim_l2(l2), name=f"branch_{number}"
+                num_classes,
+                bias_initializer=prior_bias(prior_probability),
+                kernel_regularizer=slim_l2(l2),
+                bias_regularizer=slim_l2(l2),
+                name=f"branch_{number}",
             )
             for number in range(num_branches)
         ]
@@ -92,4 +99,5 @@ class MixtureLogistic(CountsMacs, keras.layers.Layer):
             "temperature": self.temperature,
             "co_distillation_weight": self.co_distillation_weight,
             "l2": self.l2,
+            "prior_probability": self.prior_probability,
         }

@@ -6,7 +6,7 @@ import functools
 
 import tensorflow as tf
 
-from yt8m_distill.models.classifiers.logistic import slim_l2
+from yt8m_distill.models.classifiers.logistic import prior_bias, slim_l2
 from yt8m_distill.models.context_gating import ContextGating
 from yt8m_distill.models.macs import CountsMacs
 from yt8m_distill.stack import keras
@@ -27,21 +27,43 @@ class MixtureOfExperts(CountsMacs, keras.layers.Layer):
       num_mixtures: experts a class, without the dummy (2).
       l2: weight of the penalty on both kernels, in TF-Slim's convention.
       probability_gating: scale p by sigmoid(BN(p W)).
+      prior_probability: what p starts at; 0 for the original's zero bias.
+
+    Raises:
+      ValueError: a prior_probability that the experts cannot start at, because the dummy has its share.
 
     Input: encoding [B, E]. Output: probabilities float32 [B, num_classes].
     """
 
     def __init__(
-        self, num_classes: int, num_mixtures: int = 2, l2: float = 1e-8, probability_gating: bool = False, **kwargs
+        self,
+        num_classes: int,
+        num_mixtures: int = 2,
+        l2: float = 1e-8,
+        probability_gating: bool = False,
+        prior_probability: float = 0.0,
+        **kwargs,
     ):
         super().__init__(**kwargs)
+        of_experts = prior_probability * (num_mixtures + 1) / num_mixtures
+        if of_experts >= 1:
+            raise ValueError(
+                f"prior_probability of {num_mixtures} expert(s) and a dummy must be below "
+                f"{num_mixtures / (num_mixtures + 1):.2f}. Received: {prior_probability}."
+            )
         self.num_classes = num_classes
         self.num_mixtures = num_mixtures
         self.l2 = l2
         self.gates = keras.layers.Dense(
             num_classes * (num_mixtures + 1), use_bias=False, kernel_regularizer=slim_l2(l2), name="gates"
         )
-        self.experts = keras.layers.Dense(num_classes * num_mixtures, kernel_regularizer=slim_l2(l2), name="experts")
+        self.prior_probability = prior_probability
+        self.experts = keras.layers.Dense(
+            num_classes * num_mixtures,
+            bias_initializer=prior_bias(of_experts),
+            kernel_regularizer=slim_l2(l2),
+            name="experts",
+        )
         # float32: probabilities come out as they go in.
         self.probability_gating = ContextGating(dtype="float32", name="gating") if probability_gating else None
 
@@ -78,4 +100,5 @@ class MixtureOfExperts(CountsMacs, keras.layers.Layer):
             "num_mixtures": self.num_mixtures,
             "l2": self.l2,
             "probability_gating": self.probability_gating is not None,
+            "prior_probability": self.prior_probability,
         }
