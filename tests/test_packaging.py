@@ -146,6 +146,9 @@ def test_console_scripts_lead_to_functions(egg_info):
         "yt8m-export": "yt8m_distill.cli.export_model:main",
         "yt8m-ensemble": "yt8m_distill.cli.ensemble:main",
         "yt8m-segment-eval": "yt8m_distill.cli.segment_eval_inference:main",
+        "yt8m-cache-teacher": "yt8m_distill.cli.cache_teacher:main",
+        "yt8m-study": "yt8m_distill.cli.study:main",
+        "yt8m-synthetic": "yt8m_distill.cli.synthetic:main",
         "yt8m-cost": "yt8m_distill.cli.cost:main",
         "yt8m-convert-json": "yt8m_distill.cli.convert_prediction_from_json_to_csv:main",
     }

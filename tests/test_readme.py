@@ -22,7 +22,7 @@ SMALLER = {
     "HierarchicalLstmModel": ["--lstm_cells=2", "--lstm_layers=1"],
     "LstmModel": ["--lstm_cells=2"],
     "finetune": ["--finetune_epochs=1"],
-    "synthetic.py": ["--num_workers=1", "--max_frames=12", "--num_shards=1"],
+    "synthetic.py": ["--num_workers=1", "--max_frames=12", "--num_shards=1", "--num_videos=4"],
     "studies/": ["--list"],  # tests/analysis and `--smoke` run studies
     "--model=NeXtVLADModel": ["--nextvlad_cluster_size=2", "--nextvlad_hidden_size=8", "--groups=2"]
     + ["--batch_size=2", "--export_model_steps=1", "--max_steps=3", "--num_epochs=2"],

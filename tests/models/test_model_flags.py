@@ -39,6 +39,7 @@ GOLDEN = """{
     "moe_l2": 1e-08,
     "moe_prob_gating": false,
     "dropout_rate": 0.25,
+    "prior_probability": 0.0,
     "lstm_cells": 512,
     "lstm_layers": 2,
     "num_blocks": null,
@@ -79,7 +80,7 @@ def test_files_written_before_frame_jitter_still_make_their_model():
     flags = json.loads(GOLDEN)
     for name in ("frame_jitter", "frame_budgets"):
         del flags[name]
-    for name in ("moe_l2", "moe_prob_gating"):
+    for name in ("moe_l2", "moe_prob_gating", "prior_probability"):
         del flags["hyperparameters"][name]
     assert model_config_from_flags(flags) == STUDENT
 

@@ -19,6 +19,7 @@ from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import load_model, load_model_at, load_model_config
 from yt8m_distill.stack import keras
 from yt8m_distill.training import evaluate, run, train
+from yt8m_distill.training.run_files import find_run_files
 from yt8m_distill.training.weight_average import WeightAverage
 
 
@@ -178,17 +179,18 @@ def test_fine_tuning_starts_from_the_averaged_student(means, averaged_run, tmp_p
 
 def test_a_student_that_takes_over_its_teachers_classifier_is_averaged_with_it(tmp_path):
     """Encodings alone train no classifier."""
-    files = list_record_files(write_shards(tmp_path / "frames", FRAMES, count=8), "training")
+    pattern = write_shards(tmp_path / "frames", FRAMES, count=8)
     small = {"hyperparameters": {"lstm_cells": 2, "lstm_layers": 1}}
     teacher = model_config("LstmModel", FRAMES, **small).build()
     save_model(tmp_path / "teacher", teacher)
     config = training_config(
         tmp_path / "student",
+        pattern,
         ema_decay=0.5,
         distillation=DistillationConfig("serial", ("rep",)),
         teacher_dir=str(tmp_path / "teacher"),
     )
     student = model_config("LstmModel", FRAMES, num_sampled_frames=2, **small)
-    student_run = run._Run(student, config, tf.distribute.get_strategy(), files, [])
+    student_run = run._Run(student, config, tf.distribute.get_strategy(), find_run_files(student, config))
     for weight, reference in zip(student_run.model.classifier.get_weights(), teacher.classifier.get_weights()):
         np.testing.assert_array_equal(weight, reference)

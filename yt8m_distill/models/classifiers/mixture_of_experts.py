@@ -72,8 +72,9 @@ class MixtureOfExperts(CountsMacs, keras.layers.Layer):
         experts = self._one_by_one(self.experts(encoding), self.num_mixtures)
         highest = functools.reduce(tf.maximum, gates)
         gates = [tf.exp(gate - highest) for gate in gates]
-        votes = tf.add_n([gate * tf.sigmoid(expert) for gate, expert in zip(gates, experts)])  # the dummy votes 0
-        probabilities = votes / tf.add_n(gates)  # [B, C]
+        total = functools.reduce(tf.add, gates)
+        shares = [gate / total for gate in gates[: self.num_mixtures]]  # the dummy, which is the last, votes 0
+        probabilities = functools.reduce(tf.add, [s * tf.sigmoid(e) for s, e in zip(shares, experts)])  # [B, C]
         if self.probability_gating is None:
             return probabilities
         return self.probability_gating(probabilities, training=training)
