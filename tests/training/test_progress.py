@@ -125,3 +125,11 @@ def test_a_log_grows_slowly_and_a_terminal_is_lively(clock, stream, seconds):
 def test_writes_to_standard_error_by_default(capsys):
     Progress(2).show(1, "one")
     assert capsys.readouterr().err == "one | 50%\n"
+
+
+def test_what_is_done_since_the_last_call_counts(clock):
+    bar = Progress(1000, stream=io.StringIO())
+    bar.reach(500)
+    clock[0] += 2
+    bar.reach(800)
+    assert bar.rate == 150

@@ -63,6 +63,7 @@ class Study:
         self._by_name = {run.name: run for run in (*grid.runs, *grid.caches)}
         self._digests = self._digests_of_runs()
         self.runs = _selected(self._by_name, only)
+        self._finished_runs = {}  # what has been read of them
 
     def rows_of(self, run: StudyRun | StudyCache) -> list[dict] | None:
         """The rows of a finished run (none of a cache); None if it is not, or was another run under this name."""
@@ -70,8 +71,12 @@ class Study:
         return finished["rows"] if finished else None
 
     def _finished(self, run):
-        row = _read_json(os.path.join(self._directory(run), _ROW))
-        return row if row and row["digest"] == self._digests[run.name] else None
+        if run.name not in self._finished_runs:
+            row = _read_json(os.path.join(self._directory(run), _ROW))
+            if not row or row["digest"] != self._digests[run.name]:
+                return None
+            self._finished_runs[run.name] = row
+        return self._finished_runs[run.name]
 
     def execute(self, num_processes: int, num_threads: int) -> dict[str, str]:
         """Executes the runs that are not finished, and writes results.csv after each.

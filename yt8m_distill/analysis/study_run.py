@@ -15,10 +15,19 @@ import tensorflow as tf
 
 from yt8m_distill.analysis.cost import model_cost
 from yt8m_distill.analysis.shapes import build_without_values
-from yt8m_distill.data import estimate_num_records, list_record_files
+from yt8m_distill.data import estimate_num_records, evaluation_dataset, list_record_files, readable_errors
 from yt8m_distill.distillation import LOSSES, DistillationConfig
-from yt8m_distill.models import ZOO, ModelConfig, checkpoint_path, load_ensemble, load_model_config, restore_weights
-from yt8m_distill.training import TrainingConfig, evaluate, predictions_of, train
+from yt8m_distill.metrics import EvaluationMetrics
+from yt8m_distill.models import (
+    ZOO,
+    ModelConfig,
+    checkpoint_path,
+    load_ensemble,
+    load_model_config,
+    predict_batches,
+    restore_weights,
+)
+from yt8m_distill.training import TrainingConfig, evaluate, train
 
 CHECKPOINTS = ("latest", "best")
 # Columns of results.csv. A run that did not measure one leaves it empty.
@@ -250,8 +259,12 @@ class _OfTeacher(NamedTuple):
 def _of_teacher(teacher_dirs, which, eval_data_pattern):
     """Of a teacher that many runs have in common, once a process."""
     teacher, files = _teacher(teacher_dirs, which), list_record_files(eval_data_pattern, "evaluation")
-    gap = evaluate(teacher, files, _BATCH_SIZE)["gap"]
-    return _OfTeacher(gap, list(predictions_of(teacher, files, _BATCH_SIZE)))
+    metrics, predictions = EvaluationMetrics(teacher.schema.num_classes), []
+    with readable_errors(files, teacher.schema):
+        for batch in predict_batches(teacher, evaluation_dataset(files, teacher.schema, _BATCH_SIZE, teacher.sampler)):
+            predictions.append(batch["predictions"].numpy())
+            metrics.accumulate(predictions[-1], batch["labels"])
+    return _OfTeacher(metrics.result()["gap"], predictions)
 
 
 def _teacher(teacher_dirs, which):

@@ -105,14 +105,11 @@ def _write(write, cache, teacher, files, batch_size, strategy):
     from yt8m_distill.training import Progress
 
     progress = Progress(estimate_num_records(files))
-    written = 0
 
     def on_batch(num_written):
-        nonlocal written
-        progress.count_batch(num_written - written)
-        written = num_written
+        progress.reach(num_written)
         if progress.is_due():
-            progress.show(written, f"num examples processed: {written} examples/sec: {progress.rate:.2f}")
+            progress.show(num_written, f"num examples processed: {num_written} examples/sec: {progress.rate:.2f}")
 
     write(cache, teacher, files, batch_size, strategy, on_batch)
     progress.close()

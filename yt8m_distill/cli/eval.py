@@ -79,8 +79,10 @@ def _run(values):
     strategy = create_strategy_from(values, stands_alone=True)
     log_batch_size(values, strategy, "evaluation")
     _logger.info("number of evaluation files: %d", len(files))
+    with strategy.scope():
+        teacher = _load_teacher(values)
     if values.run_once:
-        _evaluate_checkpoint(values, files, checkpoint_path(values.train_dir, values.checkpoint), strategy)
+        _evaluate_checkpoint(values, files, checkpoint_path(values.train_dir, values.checkpoint), strategy, teacher)
         return
     evaluated = None
     while True:
@@ -90,12 +92,12 @@ def _run(values):
             path = None
             _logger.info("%s Looking again in %g s.", error, values.eval_interval_secs)
         if path is not None and path != evaluated:
-            _evaluate_checkpoint(values, files, path, strategy)
+            _evaluate_checkpoint(values, files, path, strategy, teacher)
             evaluated = path
         time.sleep(values.eval_interval_secs)
 
 
-def _evaluate_checkpoint(values, files, path, strategy):
+def _evaluate_checkpoint(values, files, path, strategy, teacher):
     from yt8m_distill.data import check_first_record, check_rated_segments
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
@@ -107,7 +109,6 @@ def _evaluate_checkpoint(values, files, path, strategy):
     check_first_record(files, config.schema)
     with strategy.scope():
         model = load_model_at(config, path)
-        teacher = _load_teacher(values)
     _logger.info("Loading checkpoint for eval: %s", path)
     settings = {"num_readers": values.num_readers, "strategy": strategy, "segments": values.segment_labels}
     log = EvaluationLog(

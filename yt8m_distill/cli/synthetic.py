@@ -112,12 +112,9 @@ def _progress_line(total):
     from yt8m_distill.training.progress import Progress
 
     progress = Progress(total, "videos")
-    done_before = 0
 
     def show(done, total):
-        nonlocal done_before
-        progress.count(done - done_before)
-        done_before = done
+        progress.reach(done)
         if done == total or progress.is_due():
             progress.show(done, f"{done} of {total} videos | {progress.rate:.0f} videos/s")
 

@@ -65,16 +65,12 @@ def write_video_predictions(values, model, files, strategy, write, path) -> int:
     dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, num_readers=values.num_readers)
     progress = Progress(estimate_num_records(files))
     started = time.perf_counter()
-    written = 0
 
     def on_batch(num_written):
-        nonlocal written
-        progress.count_batch(num_written - written)
-        written = num_written
+        progress.reach(num_written)
         if progress.is_due():
-            elapsed = time.perf_counter() - started
-            text = f"num examples processed: {written} elapsed seconds: {elapsed:.2f} examples/sec: {progress.rate:.2f}"
-            progress.show(written, text)
+            times = f"elapsed seconds: {time.perf_counter() - started:.2f} examples/sec: {progress.rate:.2f}"
+            progress.show(num_written, f"num examples processed: {num_written} {times}")
 
     with readable_errors(files, model.schema):
         batches = ((batch["video_ids"], batch["predictions"]) for batch in predict_batches(model, dataset, strategy))

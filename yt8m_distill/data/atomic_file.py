@@ -45,30 +45,22 @@ def open_atomic(path: str | os.PathLike, mode: str = "w") -> Iterator[io.TextIOW
         raise ValueError(f'open_atomic: `mode` must be "w" or "wb". Received: {mode!r}')
     path = os.fspath(path)
     files = _files_for(path)
-    with _errors_name(path):
-        final = files.resolve_file(path)
-        partial = _partial_name(final)
-        files.makedirs(_parent(final))
-    raw = None
-    try:
+    with atomic_path(path) as partial:
         with _errors_name(path):
             raw = files.open(partial, path)
-        stream = io.BufferedWriter(raw, _BUFFER_BYTES)
-        if mode == "w":
-            stream = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
-        yield stream
-        stream.flush()
-        with _errors_name(path):
-            files.sync(raw)
-            raw.close()
-            files.rename(partial, final)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            if raw is not None:
+        try:
+            stream = io.BufferedWriter(raw, _BUFFER_BYTES)
+            if mode == "w":
+                stream = io.TextIOWrapper(stream, encoding="utf-8", newline="\n")
+            yield stream
+            stream.flush()
+            with _errors_name(path):
+                files.sync(raw)
+                raw.close()
+        except BaseException:
+            with contextlib.suppress(OSError):
                 raw.close()  # not stream.close(), which would first write the rest, and could fail once more
-        with contextlib.suppress(OSError):
-            files.remove(partial)
-        raise
+            raise
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from yt8m_distill.data.atomic_file import atomic_path
 from yt8m_distill.data.frame_record import serialize_frames
 
 FEATURE_NAMES = ("rgb", "audio")
@@ -107,7 +108,7 @@ def write_synthetic_shards(
     paths = []
     for shard, (start, stop) in enumerate(zip(bounds[:-1], bounds[1:])):
         paths.append(os.path.join(directory, f"{prefix}{shard:04}.tfrecord"))
-        with tf.io.TFRecordWriter(paths[-1]) as writer:
+        with atomic_path(paths[-1]) as partial, tf.io.TFRecordWriter(partial) as writer:
             for number in range(start, stop):
                 writer.write(videos.record(number))
     return paths

@@ -27,6 +27,7 @@ class Progress:
         self._line_width = 0
         self._seconds = 0.0
         self._timed_units = 0
+        self._reached = 0
         self._started = None
 
     def start_timing(self) -> None:
@@ -50,6 +51,11 @@ class Progress:
             self.start_timing()
         else:
             self.count(units)
+
+    def reach(self, done: int) -> None:
+        """As `count_batch` of the units that are done since the last call; `done` are all so far."""
+        self.count_batch(done - self._reached)
+        self._reached = done
 
     @property
     def rate(self) -> float:
