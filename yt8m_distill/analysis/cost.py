@@ -26,8 +26,9 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
 
     Returns:
       Dict of
-        frames: frames read; 1 for a video-level model, which reads their mean;
-        macs: MACs of the whole model, and of its halves: encoder_macs, classifier_macs;
+        frames: frames read, at most; 1 for a video-level model, which reads their mean;
+        macs: MACs of the whole model, and of its parts: selection_macs (of a network that chooses the frames),
+          encoder_macs, classifier_macs;
         layers: MACs by layer, e.g. `encoder/frame_lstm/lstm_0`; they add up to `macs`;
         paper_flops: the FLOPs that the paper would state, or None where its convention says nothing;
         params: values of all weights, with the moving averages of batch normalisation;
@@ -38,18 +39,18 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         record_bytes: bytes of these features in the whole record.
     """
     config = model.model_config
-    frames = min(num_frames, config.max_frames) if config.frame_level else 1
-    if config.sampler is not None:
-        frames = int(config.sampler.num_sampled(frames))
+    frames = config.num_read(num_frames)
+    selection = model.selection_macs(min(num_frames, config.max_frames))
     encoder = macs_by_layer([model.encoder], frames)
     classifier = macs_by_layer([model.classifier])
     bytes_of_a_row = config.schema.feature_width * (1 if config.frame_level else _BYTES_OF_A_MEAN)
     return {
         "frames": frames,
-        "macs": sum(encoder.values()) + sum(classifier.values()),
+        "macs": sum(selection.values()) + sum(encoder.values()) + sum(classifier.values()),
+        "selection_macs": sum(selection.values()),
         "encoder_macs": sum(encoder.values()),
         "classifier_macs": sum(classifier.values()),
-        "layers": {**encoder, **classifier},
+        "layers": {**selection, **encoder, **classifier},
         "paper_flops": paper_flops(model, frames),
         "params": model.count_params(),
         "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),

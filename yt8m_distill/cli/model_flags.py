@@ -10,6 +10,7 @@ from absl import flags
 from yt8m_distill.cli.common_flags import comma_list, integer_list
 
 _OF_ALL_MODELS = "Classifier"
+_SKIP_FRAME = "Frame budget: --frame_sampling=skip_frame"
 
 # (group, flag, how absl defines it, default, help). A default of None is the model's own.
 _HYPERPARAMETER_FLAGS = (
@@ -152,6 +153,34 @@ _HYPERPARAMETER_FLAGS = (
     ("AttentionPoolingModel", "attention_layers", flags.DEFINE_integer, 2, "Transformer layers."),
     ("AttentionPoolingModel", "attention_heads", flags.DEFINE_integer, 8, "Heads of each layer."),
     ("AttentionPoolingModel", "attention_dropout", flags.DEFINE_float, 0.1, "Dropout of each layer's outputs."),
+    (_SKIP_FRAME, "skip_min", flags.DEFINE_integer, 5, "The shortest skip, in frames."),
+    (_SKIP_FRAME, "skip_max", flags.DEFINE_integer, 25, "Skips are shorter than this."),
+    (_SKIP_FRAME, "skip_step", flags.DEFINE_integer, 1, "From skip to skip: 2 for every other one."),
+    (
+        _SKIP_FRAME,
+        "skip_end",
+        flags.DEFINE_string,
+        "stop",
+        "A skip past the last frame ends the video ('stop') or reads the last frame ('clamp').",
+    ),
+    (
+        _SKIP_FRAME,
+        "skip_reward",
+        flags.DEFINE_string,
+        "gap",
+        "What teaches the policy: 'immediate', the fall of the cross-entropy from frame to frame; 'delayed', the "
+        "cross-entropy after the last one; 'gap', the video's own GAP.",
+    ),
+    (
+        _SKIP_FRAME,
+        "skip_baseline",
+        flags.DEFINE_string,
+        "value",
+        "What its rewards are compared with: 'value', an estimate from the state; 'ema', a moving average; 'none'.",
+    ),
+    (_SKIP_FRAME, "skip_entropy", flags.DEFINE_float, 0.01, "Weight of its entropy, which keeps it exploring."),
+    (_SKIP_FRAME, "skip_epsilon", flags.DEFINE_float, 0.0, "Probability in training of a skip drawn from all alike."),
+    (_SKIP_FRAME, "policy_backprop", flags.DEFINE_boolean, False, "Let the policy train the recurrent layers, too."),
 )
 
 
@@ -171,8 +200,8 @@ def define_model_flags(groups):
         flags.DEFINE_string,
         "frame_sampling",
         None,
-        "Which frames: uniform, stride (the authors' every_n), random, first, middle, last or first_middle_last. The "
-        "default is stride with --every_n and uniform otherwise.",
+        "Which frames: uniform, stride (the authors' every_n), random, first, middle, last, first_middle_last, or "
+        "skip_frame, a policy that chooses. The default is stride with --every_n and uniform otherwise.",
     )
     groups.add(group, flags.DEFINE_integer, "num_sampled_frames", None, "Read k frames of a video.")
     groups.add(group, flags.DEFINE_float, "frame_percent", None, "Read so many percent of the frames.")

@@ -7,6 +7,7 @@ from absl import flags
 _NAMES = (
     "train_dir",
     "start_new_model",
+    "initial_train_dir",
     "batch_size",
     "gradient_accumulation_steps",
     "num_epochs",
@@ -54,6 +55,14 @@ def _define_optimization_flags(groups):
     )
     groups.add(
         group, flags.DEFINE_boolean, "start_new_model", False, "Delete what --train_dir holds and start over."
+    )
+    groups.add(
+        group,
+        flags.DEFINE_string,
+        "initial_train_dir",
+        "",
+        "Start from the weights of the model in this train_dir, which must be of the same network. It may read other "
+        "frames.",
     )
     groups.add(group, flags.DEFINE_integer, "batch_size", 1024, "Examples of each replica in one batch.")
     groups.add(

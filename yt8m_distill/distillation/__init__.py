@@ -8,7 +8,7 @@ from yt8m_distill.distillation.distillation_config import (
     SCHEMES,
     DistillationConfig,
 )
-from yt8m_distill.distillation.distiller import Distiller, can_warm_start, warm_start
+from yt8m_distill.distillation.distiller import Distiller
 from yt8m_distill.distillation.losses import (
     PREDICTION_KL,
     bernoulli_kl,
@@ -28,13 +28,11 @@ __all__ = [
     "Distiller",
     "DistillationConfig",
     "bernoulli_kl",
-    "can_warm_start",
     "categorical_kl",
     "masked_state_loss",
     "normalized_representation_loss",
     "prepare_teacher_cache",
     "representation_loss",
     "teacher_identity",
-    "warm_start",
     "write_teacher_cache",
 ]

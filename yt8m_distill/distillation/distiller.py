@@ -8,7 +8,6 @@ from yt8m_distill.distillation.agreement import batch_agreement
 from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
 from yt8m_distill.distillation.distillation_config import DistillationConfig
 from yt8m_distill.distillation.losses import PREDICTION_KL, normalized_representation_loss, representation_loss
-from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.ensemble import Ensemble
 from yt8m_distill.models.label_losses import cross_entropy_loss
@@ -68,9 +67,7 @@ class Distiller(keras.Model):
             for model in getattr(teacher, "members", [teacher]):
                 model.trainable = False
         if not config.trains_classifier and not config.share_classifier:
-            _copy_weights(
-                teacher.classifier, student.classifier, "Without 'pred' or 'ce' the student's classifier"
-            )
+            _take_over_classifier(teacher, student)
 
     def compile(
         self,
@@ -276,37 +273,14 @@ class Distiller(keras.Model):
         self.projection.build([None, of_student])
 
 
-def warm_start(student: VideoClassifier, teacher: VideoClassifier) -> None:
-    """Copies the teacher's weights to a student of the same architecture (`--student_init=teacher`).
-
-    The number of blocks and the frame budget may differ: no weight depends on them. The moving averages of batch
-    normalisation start anew from the teacher's, because a few frames have other statistics than all of them.
-
-    Raises:
-      ValueError: the weights differ in number or shape.
-    """
-    _copy_weights(teacher, student, "A student that starts from its teacher (--student_init=teacher)")
-    for layer in student.submodules:
-        if isinstance(layer, BatchNormalization):
-            layer.num_updates.assign(0.0)
-
-
-def can_warm_start(student: VideoClassifier, teacher: VideoClassifier) -> bool:
-    """Whether the teacher's weights fit the student."""
-    return _shapes(teacher) == _shapes(student)
-
-
-def _shapes(model):
-    return [tuple(weight.shape) for weight in model.weights]
-
-
-def _copy_weights(source, target, subject):
-    if _shapes(source) != _shapes(target):
+def _take_over_classifier(teacher, student):
+    shapes = [[tuple(weight.shape) for weight in model.classifier.weights] for model in (teacher, student)]
+    if shapes[0] != shapes[1]:
         raise ValueError(
-            f"{subject} needs the teacher's weights, but the shapes differ: "
-            f"teacher {_shapes(source)}, student {_shapes(target)}."
+            "Without 'pred' or 'ce' the student's classifier needs the teacher's weights, but the shapes differ: "
+            f"teacher {shapes[0]}, student {shapes[1]}."
         )
-    target.set_weights(source.get_weights())
+    student.classifier.set_weights(teacher.classifier.get_weights())
 
 
 def _check_several(loss, of_teacher):

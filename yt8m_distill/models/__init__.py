@@ -17,6 +17,7 @@ from yt8m_distill.models.model_config import ModelConfig, create_model
 from yt8m_distill.models.model_flags import model_config_from_flags, read_model_flags, write_model_flags
 from yt8m_distill.models.prediction import predict_batches
 from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.models.warm_start import can_warm_start, warm_start
 from yt8m_distill.models.zoo import COMMON_HYPERPARAMETERS, ZOO
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "ModelConfig",
     "VideoClassifier",
     "average_checkpoints",
+    "can_warm_start",
     "checkpoint_path",
     "checkpoint_step",
     "create_model",
@@ -42,5 +44,6 @@ __all__ = [
     "predict_batches",
     "read_model_flags",
     "restore_weights",
+    "warm_start",
     "write_model_flags",
 ]

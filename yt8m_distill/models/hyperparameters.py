@@ -28,6 +28,8 @@ def check_hyperparameters(hyperparameters: dict) -> None:
         raise ValueError("Give lightvlad or softdbow, not both.")
     if "mix_number" in hyperparameters:
         _check_mixture(hyperparameters)
+    if "skip_min" in hyperparameters:
+        _check_skips(hyperparameters)
 
 
 def check_whole_number(name, value):
@@ -42,6 +44,15 @@ def _check_mixture(hyperparameters):
         raise ValueError(
             "Each branch of the mixture has a LogisticModel. "
             f"Received: video_level_classifier_model={hyperparameters['video_level_classifier_model']!r}."
+        )
+
+
+def _check_skips(hyperparameters):
+    low, high, step = (hyperparameters[name] for name in ("skip_min", "skip_max", "skip_step"))
+    if len(range(low, high, step)) < 2:
+        raise ValueError(
+            "skip_min, skip_max and skip_step must leave two skips or more: those from skip_min up to skip_max - 1. "
+            f"Received: skip_min={low}, skip_max={high}, skip_step={step}."
         )
 
 
@@ -138,4 +149,13 @@ _CHECKS = {
     "attention_layers": check_whole_number,
     "attention_heads": check_whole_number,
     "attention_dropout": _rate,
+    "skip_min": check_whole_number,
+    "skip_max": check_whole_number,
+    "skip_step": check_whole_number,
+    "skip_end": _one_of("stop", "clamp"),
+    "skip_reward": _one_of("immediate", "delayed", "gap"),
+    "skip_baseline": _one_of("value", "ema", "none"),
+    "skip_entropy": _not_negative,
+    "skip_epsilon": _rate,
+    "policy_backprop": _boolean,
 }

@@ -9,6 +9,7 @@ import tensorflow as tf
 from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.hyperparameters import check_hyperparameters, check_whole_number
+from yt8m_distill.models.learned_selection import LEARNED_SELECTIONS, LearnedSelection
 from yt8m_distill.models.video_classifier import VideoClassifier
 from yt8m_distill.models.zoo import ZOO, block_length, build_classifier
 
@@ -21,7 +22,8 @@ class ModelConfig:
       model: name in the zoo.
       feature_names, feature_sizes, num_classes, max_frames: see `RecordSchema`.
       frame_sampling, num_sampled_frames, frame_percent, every_n: the frame budget (see `FrameSampler`); no budget
-        reads all frames. Without a method, `every_n` means `stride` and the other budgets `uniform`.
+        reads all frames. Without a method, `every_n` means `stride` and the other budgets `uniform`. A method of
+        `LEARNED_SELECTIONS` is part of the model, which then takes whole videos.
       frame_jitter: in training, draw each frame of a uniform budget from its share of the video.
       frame_budgets: in training, draw the number of frames of each video from these, the last of which is
         num_sampled_frames; the model then serves any of them (see `with_num_sampled_frames`).
@@ -50,7 +52,7 @@ class ModelConfig:
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
         object.__setattr__(self, "feature_sizes", tuple(self.feature_sizes))
         object.__setattr__(self, "frame_budgets", tuple(self.frame_budgets))
-        known = ZOO[self.model].hyperparameters
+        known = self._known_hyperparameters()
         unknown = sorted(set(self.hyperparameters) - set(known))
         if unknown:
             raise ValueError(
@@ -63,11 +65,13 @@ class ModelConfig:
         object.__setattr__(self, "hyperparameters", hyperparameters)
         check_whole_number("num_classes", self.num_classes)
         check_whole_number("max_frames", self.max_frames)
+        if self.learned_selection:
+            self._check_learned_selection()
         if self.sampler and not self.frame_level:
             raise ValueError(
                 f"{self.model} reads mean features and cannot have a frame budget. Leave it out."
             )
-        if self.sampler is None and self.frame_sampling is not None:
+        if self.sampler is None and self.frame_sampling is not None and not self.learned_selection:
             raise ValueError(
                 f"frame_sampling={self.frame_sampling!r} needs a budget: num_sampled_frames, frame_percent or every_n."
             )
@@ -94,8 +98,15 @@ class ModelConfig:
         )
 
     @property
+    def learned_selection(self) -> LearnedSelection | None:
+        """How the model chooses its frames, if it does."""
+        return LEARNED_SELECTIONS.get(self.frame_sampling)
+
+    @property
     def sampler(self) -> FrameSampler | None:
-        """The frame budget, or None to read all frames."""
+        """The frame budget, or None for a model that takes all frames, to read them or to choose among them."""
+        if self.learned_selection:
+            return None
         if self.num_sampled_frames is None and self.frame_percent is None and self.every_n is None:
             return None
         method = self.frame_sampling or ("stride" if self.every_n is not None else "uniform")
@@ -114,7 +125,17 @@ class ModelConfig:
         """Frames that the model reads of the longest video; 1 for a video-level model."""
         if not self.frame_level:
             return 1
+        if self.learned_selection:
+            return self.num_sampled_frames
         return self.sampler.num_slots if self.sampler else self.max_frames
+
+    def num_read(self, num_frames: int) -> int:
+        """Frames that the model reads of a video of so many, at most; 1 for a video-level model."""
+        if not self.frame_level:
+            return 1
+        if self.sampler is not None:
+            return int(self.sampler.num_sampled(min(num_frames, self.max_frames)))
+        return min(num_frames, self.num_slots)
 
     def with_num_sampled_frames(self, num_sampled_frames: int) -> ModelConfig:
         """The same weights on another number of frames; for a model of `frame_budgets`, one of them or any between.
@@ -137,9 +158,8 @@ class ModelConfig:
 
     def reading_all_frames(self) -> ModelConfig:
         """The same model without its frame budget, and with as many blocks as a teacher has."""
-        hyperparameters = {
-            name: value for name, value in self.hyperparameters.items() if name not in ("num_blocks", "block_length")
-        }
+        own = set(ZOO[self.model].hyperparameters) - {"num_blocks", "block_length"}
+        hyperparameters = {name: value for name, value in self.hyperparameters.items() if name in own}
         return ModelConfig(
             self.model,
             self.feature_names,
@@ -148,6 +168,28 @@ class ModelConfig:
             self.max_frames,
             hyperparameters=hyperparameters,
         )
+
+    def _known_hyperparameters(self) -> dict:
+        """Those of the model and of how it chooses its frames, with their defaults."""
+        of_selection = self.learned_selection.hyperparameters if self.learned_selection else {}
+        return {**ZOO[self.model].hyperparameters, **of_selection}
+
+    def _check_learned_selection(self):
+        method, models = f"frame_sampling={self.frame_sampling!r}", self.learned_selection.models
+        if self.model not in models or self.hyperparameters.get("bidirectional"):
+            raise ValueError(
+                f"{method} needs a network that goes on from frame to frame: {' or '.join(models)}, not bidirectional. "
+                f"Received: {self.model}."
+            )
+        if self.frame_percent is not None or self.every_n is not None or self.frame_jitter or self.frame_budgets:
+            raise ValueError(
+                f"{method} needs num_sampled_frames, and has no frame_percent, every_n, frame_jitter or frame_budgets."
+            )
+        fewest, k = self.learned_selection.fewest_frames, self.num_sampled_frames
+        if not isinstance(k, int) or isinstance(k, bool) or not fewest <= k <= self.max_frames:
+            raise ValueError(
+                f"{method} needs num_sampled_frames, a whole number from {fewest} to {self.max_frames}. Received: {k}."
+            )
 
     def _resolved_blocks(self) -> dict:
         if "block_length" not in self.hyperparameters:
@@ -181,7 +223,13 @@ class ModelConfig:
         spec = ZOO[self.model]
         if classifier is not None:
             _check_same_classifier(classifier, build_classifier(self))
-        model = VideoClassifier(
+        model_class, of_selection = VideoClassifier, {}
+        if self.learned_selection:
+            model_class = self.learned_selection.model_class
+            names = self.learned_selection.hyperparameters
+            of_selection = {name: self.hyperparameters[name] for name in names}
+            of_selection["num_sampled_frames"] = self.num_sampled_frames
+        model = model_class(
             encoder=spec.build_encoder(self),
             classifier=classifier or build_classifier(self),
             frame_input=spec.build_frame_input(self) if self.frame_level else None,
@@ -189,6 +237,7 @@ class ModelConfig:
             sampler=self.sampler,
             dropout_rate=self.hyperparameters["dropout_rate"],
             name=self.model,
+            **of_selection,
         )
         model.model_config = self
         return model
@@ -198,10 +247,10 @@ class ModelConfig:
         width = self.schema.feature_width
         if not self.frame_level:
             return {"features": tf.zeros([batch_size, width])}
+        if self.sampler is None:
+            return self.whole_video_inputs(batch_size)
         frames = tf.zeros([batch_size, self.num_slots, width], tf.uint8)
         num_frames = tf.ones([batch_size], tf.int32)
-        if self.sampler is None:
-            return {"frames": frames, "num_frames": num_frames}
         return {"sampled_frames": frames, "num_sampled_frames": num_frames}
 
     def whole_video_inputs(self, batch_size: int = 1) -> dict:

@@ -33,7 +33,7 @@ def _are_of_examples(label_weights):
 
 
 def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
-    """Loss of each example against its labels, with what the model's classifier adds to it in training.
+    """Loss of each example against its labels, with what the model's classifier and its choice of frames add to it.
 
     Args:
       model: `VideoClassifier`.
@@ -52,6 +52,8 @@ def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
     losses = loss(outputs["predictions"])
     if hasattr(model.classifier, "auxiliary_losses"):
         losses += model.classifier.auxiliary_losses(outputs, loss)
+    if hasattr(model, "selection_losses"):
+        losses += model.selection_losses(outputs, labels)
     return losses
 
 

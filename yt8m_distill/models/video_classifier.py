@@ -109,16 +109,7 @@ class VideoClassifier(keras.Model):
           the video of each frame read, and `num_frames` int32 [B], how many were read.
         """
         mixes_frames = mix is not None and mix.level == "frames"
-        if not self.is_frame_level:
-            features = l2_normalize(tf.cast(inputs["features"], tf.float32))
-            outputs = self.encoder(mix(features) if mixes_frames else features)
-        else:
-            frames, num_frames, frame_indices = self._frames_read(inputs, training)
-            frames = self.frame_input(frames, num_frames)
-            if mixes_frames:
-                frames, num_frames = mix.frames(frames, num_frames)
-            outputs = self.encoder(frames, num_frames, training=training)
-            outputs = {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
+        outputs = self.encode(inputs, training, mix if mixes_frames else None)
         encoding = tf.cast(outputs["encoding"], tf.float32)
         if mix is not None and not mixes_frames:
             encoding = mix(encoding)
@@ -127,6 +118,23 @@ class VideoClassifier(keras.Model):
         if not isinstance(classified, dict):
             classified = {"predictions": classified}
         return {**outputs, "encoding": encoding, **classified}
+
+    def encode(self, inputs, training=None, mix: Mix | None = None) -> dict:
+        """The part of `encode_and_classify` before the classifier: what it returns but for the predictions.
+
+        Args:
+          inputs, training: as there.
+          mix: mixup of the frames.
+        """
+        if not self.is_frame_level:
+            features = l2_normalize(tf.cast(inputs["features"], tf.float32))
+            return self.encoder(features if mix is None else mix(features))
+        frames, num_frames, frame_indices = self._frames_read(inputs, training)
+        frames = self.frame_input(frames, num_frames)
+        if mix is not None:
+            frames, num_frames = mix.frames(frames, num_frames)
+        outputs = self.encoder(frames, num_frames, training=training)
+        return {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
 
     def _frames_read(self, inputs, training):
         if "sampled_frames" in inputs:
@@ -147,6 +155,10 @@ class VideoClassifier(keras.Model):
         indices, num_sampled = sampler.sample(num_frames, seeds, is_drawn)
         indices.set_shape([None, sampler.num_slots])
         return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
+
+    def selection_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of choosing the frames of a video of so many, by layer; none where no layer does."""
+        return {}
 
     def compile(
         self,
@@ -174,8 +186,9 @@ class VideoClassifier(keras.Model):
         """One update on (inputs, labels bool [B, C]) or (inputs, labels, label_weights float32 [B, C]).
 
         Returns:
-          Dict of scalars that add up over replicas: `loss` (mean label loss, with what the classifier adds to it),
-          `reg_loss`, and at every tenth step the batch's `hit_at_one`, `perr` and `gap`.
+          Dict of scalars that add up over replicas: `loss` (mean label loss, with what the classifier and a learned
+          choice of frames add to it), `reg_loss`, at every tenth step the batch's `hit_at_one`, `perr` and `gap`, and
+          of a learned choice of frames its `selection_metrics`.
         """
         step, variables = self.optimizer.iterations, self.trainable_variables
         num_examples = global_num_examples(data[1])
@@ -190,6 +203,8 @@ class VideoClassifier(keras.Model):
             metrics = batch_metrics(
                 step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
             )
+            if hasattr(self, "selection_metrics"):
+                metrics.update(self.selection_metrics(outputs, num_examples))
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 
         gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))

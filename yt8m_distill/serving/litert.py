@@ -128,7 +128,8 @@ def _input_specs(model) -> dict:
     width = model.schema.feature_width
     if not model.schema.frame_features:
         return {"features": tf.TensorSpec([1, width], tf.float32)}
-    num_slots = model.model_config.num_slots
+    config = model.model_config
+    num_slots = config.max_frames if config.learned_selection else config.num_slots
     return {"frames": tf.TensorSpec([1, num_slots, width], tf.uint8), "num_frames": tf.TensorSpec([1], tf.int32)}
 
 
@@ -136,7 +137,7 @@ def _trace(model):
     """The prediction of one video as a graph of fixed shapes."""
 
     def predict(**inputs):
-        if "frames" in inputs:
+        if "frames" in inputs and not model.model_config.learned_selection:
             inputs = {"sampled_frames": inputs["frames"], "num_sampled_frames": inputs["num_frames"]}
         return {"predictions": model(inputs, training=False)["predictions"]}
 

@@ -22,7 +22,8 @@ def export_saved_model(
     Signatures:
       serving_default: `example_bytes` string [N], serialized records -> `video_id` string [N], `class_indexes` int32
         [N, top_k] and `predictions` float32 [N, top_k], best first. Names as in the original's export_model.py; the
-        original's frame-level export has a dimension of 1 after N, which this one has not.
+        original's frame-level export has a dimension of 1 after N, which this one has not. A model that chooses its
+        frames also says which it has read: `frame_indices` int64 [N, k], the first `num_frames` int32 [N] of them.
       mediapipe (frame-level models): `rgb_and_audio` float32 [B, T, D], already dequantised, with `num_frames` int32
         [B] or [B, 1] -> `predictions` float32 [B, num_classes]. Names as in the original's MediaPipe export.
       features (video-level models): `features` float32 [B, D] -> `predictions` float32 [B, num_classes].
@@ -59,6 +60,7 @@ def export_saved_model(
 
 
 def _serving_default(model, top_k):
+    chooses = isinstance(model, VideoClassifier) and model.model_config.learned_selection
     parse = parse_video_level
     if model.schema.frame_features:
         parse = functools.partial(parse_frame_level, sampler=model.sampler)
@@ -69,12 +71,12 @@ def _serving_default(model, top_k):
             parsed = parse(example_bytes, model.schema)
         video_ids = parsed.pop("video_ids")
         parsed.pop("labels")
-        predictions, classes = tf.math.top_k(model(parsed, training=False)["predictions"], k=top_k)
-        return {
-            "video_id": video_ids,
-            "class_indexes": tf.cast(classes, tf.int32),
-            "predictions": predictions,
-        }
+        outputs = model.encode_and_classify(parsed, training=False) if chooses else model(parsed, training=False)
+        predictions, classes = tf.math.top_k(outputs["predictions"], k=top_k)
+        served = {"video_id": video_ids, "class_indexes": tf.cast(classes, tf.int32), "predictions": predictions}
+        if chooses:
+            served.update({name: outputs[name] for name in ("frame_indices", "num_frames")})
+        return served
 
     return serve
 

@@ -112,6 +112,8 @@ class RunCallback(keras.callbacks.Callback):
             )
             if "kl" in logs:
                 text += f" | Teacher's top-20: {logs['top_20_agreement']:.2f} KL: {logs['kl']:.2f}"
+            if "reward" in logs:
+                text += f" | Reward: {logs['reward']:.3f} Entropy: {logs['entropy']:.2f}"
             self.progress.show(self.done_before + self.position.examples, text)
         if self.summary_writer is None:
             return
@@ -130,6 +132,7 @@ class RunCallback(keras.callbacks.Callback):
             for name, value in logs.items()
             if name != "reg_loss" and name.endswith(("_loss", "_agreement", "kl"))
         }
+        parts.update({f"selection/{name}": logs[name] for name in ("reward", "entropy") if name in logs})
         with self.summary_writer.as_default(step=step):
             for name, value in {**scalars, **parts}.items():
                 tf.summary.scalar(name, value)

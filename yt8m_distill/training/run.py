@@ -56,11 +56,16 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
     if config.jit_compile:
         _check_compiles(model_config, config.teacher_dirs)
     check_curriculum(model_config.sampler, config.curriculum_frames)
+    if model_config.learned_selection:
+        _check_learned_selection(model_config, config)
     create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
     for teacher_dir in config.teacher_dirs:
         checkpoint_path(teacher_dir, config.teacher_checkpoint)
-    if config.start_new_model and config.distillation is not None and is_chief(strategy):
-        # Nor must a teacher that does not fit, which only building both tells.
+    if config.initial_train_dir and config.start_new_model:
+        checkpoint_path(config.initial_train_dir)
+    borrows_weights = config.distillation is not None or config.initial_train_dir
+    if config.start_new_model and borrows_weights and is_chief(strategy):
+        # Nor must a teacher or a source of weights that does not fit, which only building both tells.
         with _precision(config.mixed_precision):
             build_trainer(*build_models(model_config, config), config, global_batch_size=1, num_steps=1)
     if is_chief(strategy):
@@ -359,6 +364,19 @@ class _Run:
 
     def _reached_max_steps(self):
         return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
+
+
+def _check_learned_selection(model_config, config):
+    for name, does_not_go in (
+        ("distillation", config.distillation is not None),
+        ("mixup_alpha", config.mixup_alpha),
+        ("segment_labels", config.segment_labels),
+    ):
+        if does_not_go:
+            raise ValueError(
+                f"--{name} does not go with --frame_sampling={model_config.frame_sampling}, which learns from the "
+                "labels of whole videos. To start from a student, train that first and give it as --initial_train_dir."
+            )
 
 
 def _check_compiles(model_config, teacher_dirs):

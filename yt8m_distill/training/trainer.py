@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from yt8m_distill.distillation import Distiller, can_warm_start, warm_start
+import tensorflow as tf
+
+from yt8m_distill.distillation import Distiller
 from yt8m_distill.models import (
     LABEL_LOSSES,
     BatchPreparation,
@@ -12,7 +14,10 @@ from yt8m_distill.models import (
     Mixup,
     ModelConfig,
     VideoClassifier,
+    can_warm_start,
+    load_model,
     load_teacher,
+    warm_start,
 )
 from yt8m_distill.stack import keras
 from yt8m_distill.training.learning_rate import LinearWarmup, cosine_schedule, learning_rate_schedule
@@ -28,7 +33,7 @@ def build_models(
     """The teacher or the ensemble of teachers, where there is any, and the student or the only model."""
     distillation = config.distillation
     if distillation is None:
-        return None, model_config.build()
+        return None, _single_model(model_config, config)
     if config.teacher_dir:
         teacher = load_teacher(config.teacher_dirs, config.teacher_checkpoint)
     else:
@@ -37,9 +42,17 @@ def build_models(
     first = getattr(teacher, "members", [teacher])[0]
     fits = bool(config.teacher_dirs) and can_warm_start(student, first)
     if config.student_init == "teacher" or (config.student_init == "auto" and fits):
-        warm_start(student, first)
+        warm_start(student, first, "A student that starts from its teacher (--student_init=teacher)")
         _logger.info("The student starts from the weights of its teacher.")
     return teacher, student
+
+
+def _single_model(model_config, config):
+    model = model_config.build()
+    if config.initial_train_dir and tf.train.latest_checkpoint(config.train_dir) is None:
+        source = load_model(config.initial_train_dir)
+        warm_start(model, source, f"A model that starts from --initial_train_dir={config.initial_train_dir}")
+    return model
 
 
 def build_trainer(

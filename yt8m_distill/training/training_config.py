@@ -43,6 +43,8 @@ class TrainingConfig:
       num_readers: files read at once.
       seed: of initial weights, data order and dropout.
       start_new_model: delete what the train_dir holds and start over.
+      initial_train_dir: train_dir of a model of the same network, whose latest weights training starts from; "" for
+        fresh weights. In a distillation, `student_init` says it.
       mixed_precision: `none`, `bfloat16` or `float16` computation; weights stay float32.
       jit_compile: compile the step with XLA; not for recurrent models.
       distillation: losses and scheme, or None to train on labels alone.
@@ -91,6 +93,7 @@ class TrainingConfig:
     num_readers: int = 8
     seed: int = 0
     start_new_model: bool = False
+    initial_train_dir: str = ""
     mixed_precision: str = "none"
     jit_compile: bool = False
     distillation: DistillationConfig | None = None
@@ -177,6 +180,8 @@ class TrainingConfig:
                     raise ValueError(
                         f"{name}={getattr(self, name)!r} needs --distillation=serial or --distillation=parallel."
                     )
+        elif self.initial_train_dir:
+            raise ValueError("--initial_train_dir is for training on labels; a student has --student_init=teacher.")
         elif self.distillation.scheme == "serial" and not self.teacher_dirs:
             raise ValueError("Serial distillation needs --teacher_dir, the train_dir of a trained teacher.")
         elif self.student_init == "teacher" and not self.teacher_dirs:
@@ -185,11 +190,14 @@ class TrainingConfig:
             raise ValueError(
                 f"Several teachers need --distillation=serial. Received: teacher_dir={self.teacher_dir!r}."
             )
-        for teacher_dir in self.teacher_dirs:
-            if self.start_new_model and _is_within(teacher_dir, self.train_dir):
+        sources = [("the teacher: teacher_dir", teacher_dir) for teacher_dir in self.teacher_dirs]
+        if self.initial_train_dir:
+            sources.append(("what it starts from: initial_train_dir", self.initial_train_dir))
+        for name, source in sources:
+            if self.start_new_model and _is_within(source, self.train_dir):
                 raise ValueError(
-                    f"start_new_model would delete the teacher: teacher_dir={teacher_dir!r} lies in "
-                    f"train_dir={self.train_dir!r}. Give another train_dir."
+                    f"start_new_model would delete {name}={source!r} lies in train_dir={self.train_dir!r}. "
+                    "Give another train_dir."
                 )
 
     def _check_unlabelled_and_cache(self):

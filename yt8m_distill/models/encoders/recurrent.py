@@ -57,6 +57,34 @@ class Recurrent(CountsMacs, keras.layers.Layer):
         encoding = zero_without_frames(tf.concat(hidden, axis=-1)[:batch_size], num_frames)
         return {"encoding": encoding, "frame_states": features[:batch_size]}
 
+    def initial_states(self, batch_size) -> list:
+        """The zero states, [h1, c1, h2, c2, ...] of LSTM layers and [h1, h2, ...] of GRU layers, each [B, cells]."""
+        num_states = self.num_layers * (2 if self.unit == "lstm" else 1)
+        return [tf.zeros([batch_size, self.cells], self.compute_dtype)] * num_states
+
+    def step(self, features, states):
+        """Reads one frame, for those who choose the next by what this one has told. Not of bidirectional layers.
+
+        Args:
+          features: [B, D].
+          states: as of `initial_states`, or of the step before.
+
+        Returns:
+          The new states, of which the encoding is `top_hidden_state`.
+        """
+        per_layer, new_states = len(states) // self.num_layers, []
+        for number, layer in enumerate(self.recurrent_layers):
+            if not layer.built:
+                with tf.name_scope(f"{self.name}/{layer.name}"):
+                    layer.build((None, None, features.shape[-1]))
+            features, of_layer = layer.cell(features, states[number * per_layer : (number + 1) * per_layer])
+            new_states += of_layer
+        return new_states
+
+    def top_hidden_state(self, states):
+        """The hidden state of the top layer, [B, cells], of states as `step` returns them."""
+        return states[-2] if self.unit == "lstm" else states[-1]
+
     def layer_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of each layer for one video of so many frames."""
         return {layer.name: num_frames * sum(map(step_macs, self._cells(layer))) for layer in self.recurrent_layers}

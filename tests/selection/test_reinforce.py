@@ -1,0 +1,71 @@
+"""The REINFORCE gradient against the true gradient of the expected reward."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from yt8m_distill.selection.reinforce import reinforce_losses, returns_of
+
+NUM_ACTIONS = 3
+# An episode has two decisions. The second is made in the state that the first has led to.
+REWARDS = np.random.default_rng(0).normal(size=(2, NUM_ACTIONS, NUM_ACTIONS)).astype(np.float32)
+LOGITS = np.random.default_rng(1).normal(size=(1 + NUM_ACTIONS, NUM_ACTIONS)).astype(np.float32)
+EPISODES = list(itertools.product(range(NUM_ACTIONS), repeat=2))
+
+
+def rewards_of(first, second):
+    """What the two decisions earn; the first of them at once, whatever comes next."""
+    return REWARDS[0, first, 0], REWARDS[1, first, second]
+
+
+def expected_reward(logits):
+    """By enumeration of all episodes, in NumPy."""
+    policy = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    return sum(policy[0, a] * policy[1 + a, b] * sum(rewards_of(a, b)) for a, b in EPISODES)
+
+
+def finite_differences(function, point, step=1e-4):
+    gradient = np.zeros_like(point)
+    for index in np.ndindex(*point.shape):
+        there, back = point.copy(), point.copy()
+        there[index] += step
+        back[index] -= step
+        gradient[index] = (function(there) - function(back)) / (2 * step)
+    return gradient
+
+
+@pytest.mark.parametrize("baselines", [(0.0, 0.0), (0.7, -1.3)])
+def test_its_mean_over_all_episodes_is_the_gradient_of_the_expected_reward(baselines):
+    logits = tf.Variable(LOGITS)
+    first, second = (np.array(column) for column in zip(*EPISODES))
+    with tf.GradientTape() as tape:
+        log_policy = tf.nn.log_softmax(logits)
+        log_probs = tf.stack(
+            [tf.gather(log_policy[0], first), tf.gather_nd(log_policy, np.stack([1 + first, second], axis=1))], axis=1
+        )  # [episodes, 2]
+        rewards = tf.constant([rewards_of(*episode) for episode in EPISODES])
+        losses = reinforce_losses(
+            log_probs, returns_of(rewards), tf.constant([baselines] * len(EPISODES)), tf.ones_like(rewards, tf.bool)
+        )
+        probability = tf.stop_gradient(tf.exp(tf.reduce_sum(log_probs, axis=1)))
+        mean_loss = tf.reduce_sum(probability * losses)
+    expected = finite_differences(expected_reward, LOGITS.astype(np.float64))
+    np.testing.assert_allclose(-tape.gradient(mean_loss, logits), expected, atol=2e-6)
+
+
+def test_returns_are_what_is_still_to_come():
+    np.testing.assert_allclose(returns_of(tf.constant([[1.0, -2.0, 5.0], [0.0, 0.0, 3.0]])), [[4, 3, 5], [3, 3, 3]])
+
+
+def test_decisions_after_the_end_count_nothing_and_returns_carry_no_gradient():
+    log_probs = tf.constant([[-0.5, -1.0, -2.0]])
+    returns, baselines = tf.constant([[2.0, 3.0, 4.0]]), tf.constant([[1.0, 1.0, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch([log_probs, returns, baselines])
+        loss = reinforce_losses(log_probs, returns, baselines, tf.constant([[True, True, False]]))
+    assert float(loss[0]) == pytest.approx(1 * 0.5 + 2 * 1.0)
+    of_log_probs, of_returns, of_baselines = tape.gradient(loss, [log_probs, returns, baselines])
+    np.testing.assert_allclose(of_log_probs, [[-1.0, -2.0, 0.0]])
+    assert of_returns is None and of_baselines is None

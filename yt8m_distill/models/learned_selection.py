@@ -1,0 +1,50 @@
+"""Frame selection that a model learns: what `frame_sampling` may name beside the methods of `FrameSampler`."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+
+
+@dataclasses.dataclass(frozen=True)
+class LearnedSelection:
+    """How a model that chooses its own frames is made.
+
+    Attributes:
+      module, class_name: the subclass of `VideoClassifier`. It is imported when one is built: selection is made of
+        models, not models of selection.
+      hyperparameters: its own, with their defaults.
+      models: those of the zoo that it works with.
+      fewest_frames: the smallest budget that leaves it a choice.
+    """
+
+    module: str
+    class_name: str
+    hyperparameters: dict
+    models: tuple[str, ...]
+    fewest_frames: int = 1
+
+    @property
+    def model_class(self) -> type:
+        return getattr(importlib.import_module(self.module), self.class_name)
+
+
+LEARNED_SELECTIONS = {
+    "skip_frame": LearnedSelection(
+        "yt8m_distill.selection.skip_frame",
+        "SkipFrameClassifier",
+        {
+            "skip_min": 5,
+            "skip_max": 25,
+            "skip_step": 1,
+            "skip_end": "stop",
+            "skip_reward": "gap",
+            "skip_baseline": "value",
+            "skip_entropy": 0.01,
+            "skip_epsilon": 0.0,
+            "policy_backprop": False,
+        },
+        models=("LstmModel", "GruModel"),
+        fewest_frames=2,
+    ),
+}
