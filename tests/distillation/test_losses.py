@@ -59,6 +59,23 @@ def test_bernoulli_kl_of_a_case_by_hand():
     np.testing.assert_allclose(kl, [first_class + math.log(2)], rtol=1e-5)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_bernoulli_kl_of_certainties_is_finite_in_a_graph_too(temperature):
+    """Where TensorFlow reorders sums with constants: 1 - p + 1e-8 becomes 0 for p = 1."""
+
+    @tf.function
+    def divergence_and_gradient(teacher, logits):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            divergence = bernoulli_kl(teacher, tf.sigmoid(logits), temperature)
+        return divergence, tape.gradient(divergence, logits)
+
+    teacher = tf.constant([[1.0, 0.0, 0.9], [0.0, 1.0, 0.5]])
+    divergence, gradient = divergence_and_gradient(teacher, tf.constant([[90.0, -200.0, 60.0], [90.0, -200.0, 0.0]]))
+    assert np.isfinite(divergence).all() and np.isfinite(gradient).all()
+    assert divergence[1] > 2 * 15 > divergence[0] > 0  # certain, and wrong
+
+
 def test_bernoulli_kl_equals_cross_entropy_minus_entropy():
     p, q = probabilities(4, (4, 7)), probabilities(5, (4, 7))
     expected = -(p * np.log(q) + (1 - p) * np.log(1 - q)) + (p * np.log(p) + (1 - p) * np.log(1 - p))

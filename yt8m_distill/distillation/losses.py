@@ -10,6 +10,9 @@ from __future__ import annotations
 import tensorflow as tf
 
 _EPSILON = 1e-8
+# The largest float32 below 1. Adding an epsilon to 1 - p is not enough: TensorFlow may compute (1 + 1e-8) - p, which is
+# 0 where p is 1, and its logarithm makes the loss NaN.
+_BELOW_ONE = 1 - 2.0**-24
 
 
 def representation_loss(teacher_encoding, student_encoding):
@@ -54,7 +57,8 @@ def bernoulli_kl(teacher_predictions, student_predictions, temperature: float = 
     """
 
     def log_odds(predictions):
-        return tf.math.log(predictions + _EPSILON) - tf.math.log(1 - predictions + _EPSILON)
+        predictions = tf.clip_by_value(predictions, _EPSILON, _BELOW_ONE)
+        return tf.math.log(predictions) - tf.math.log1p(-predictions)
 
     teacher, student = (log_odds(p) / temperature for p in (teacher_predictions, student_predictions))
     # p log(p / q) + (1 - p) log((1 - p) / (1 - q)), with p and q the sigmoids of these.
