@@ -97,7 +97,7 @@ ON_FRAMES = [
         (["--feature_names=mean_audio"], "good00.tfrecord: has no feature 'mean_audio'"),
         (["--feature_sizes=4,4"], "(1 names), feature_sizes='4,4' (2 sizes)"),
         (["--feature_sizes=four"], "--feature_sizes must list whole numbers"),
-        (["--train_data_pattern={places}/frames*"], "The record is frame-level: add --frame_features"),
+        (["--train_data_pattern={places}/frames*"], "The record is frame-level (train.py --frame_features)"),
         (["--train_data_pattern={places}/text*"], "text.tfrecord: is not a TFRecord file"),
         (["--train_data_pattern={places}/empty*"], "hold no record"),
         (["--num_classes=1"], "num_classes must be at least 2"),

@@ -147,7 +147,8 @@ def test_ragged_frames(tmp_path):
 def test_video_level_record_read_as_frame_level(tmp_path):
     path = write_records(tmp_path / "shard", [video_record(MEANS)])
     message = failure_of([path], FRAME_SCHEMA)
-    assert message.startswith(f"{path}: has no feature 'rgb'. The record is video-level: leave out --frame_features. ")
+    level = "The record is video-level (train.py without --frame_features). "
+    assert message.startswith(f"{path}: has no feature 'rgb'. {level}")
     assert_suggests(message, {"mean_rgb": 8, "mean_audio": 4})
 
 
@@ -156,7 +157,8 @@ def test_video_level_record_read_as_frame_level(tmp_path):
 def test_frame_level_record_read_as_video_level(tmp_path, context, names):
     path = write_records(tmp_path / "shard", [frame_record(FRAMES, means=context)])
     message = failure_of([path], dataclasses.replace(VIDEO_SCHEMA, feature_names=names))
-    assert message.startswith(f"{path}: has no feature '{names[0]}'. The record is frame-level: add --frame_features. ")
+    level = "The record is frame-level (train.py --frame_features). "
+    assert message.startswith(f"{path}: has no feature '{names[0]}'. {level}")
     assert_suggests(message, {"rgb": 8, "audio": 4})
 
 
@@ -292,7 +294,7 @@ def test_flipped_bit_in_a_length(shards):
 def test_a_record_of_another_dataset(shards):
     write_records(shards[1], [frame_record(FRAMES), video_record(MEANS)])
     message = damage_of(shards)
-    assert message.startswith(f"{shards[1]} record 1: has no feature 'rgb'. The record is video-level: ")
+    assert message.startswith(f"{shards[1]} record 1: has no feature 'rgb'. The record is video-level ")
 
 
 def test_a_file_that_is_gone(shards):
@@ -307,7 +309,7 @@ def test_real_audioset_records_with_the_default_flags():
     files = real_files("audioset/train*.tfrecord")
     message = failure_of(files, RecordSchema(("mean_rgb",), (1024,)))
     assert message.startswith(
-        f"{files[0]}: has no feature 'mean_rgb'. The record is frame-level: add --frame_features. "
+        f"{files[0]}: has no feature 'mean_rgb'. The record is frame-level (train.py --frame_features). "
     )
     assert_suggests(message, {"audio_embedding": 128})
     check_first_record(files, RecordSchema(("audio_embedding",), (128,), frame_features=True, num_classes=527))

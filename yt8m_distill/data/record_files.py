@@ -190,10 +190,10 @@ def _check_record(place, record, schema):
 
 def _suggestion(vectors, frames, schema):
     if schema.frame_features and not frames and vectors:
-        return f"The record is video-level: leave out --frame_features. {_flags_for(vectors)}"
+        return f"The record is video-level (train.py without --frame_features). {_flags_for(vectors)}"
     # Frame-level records may hold vectors besides, as AudioSet's start_time_seconds: those are not what is meant.
     if not schema.frame_features and frames and not set(schema.feature_names) & set(vectors):
-        return f"The record is frame-level: add --frame_features. {_flags_for(_widths(frames))}"
+        return f"The record is frame-level (train.py --frame_features). {_flags_for(_widths(frames))}"
     return _flags_for(_widths(frames) if schema.frame_features else vectors)
 
 
