@@ -20,21 +20,30 @@ def values_of(*flags):
 
 def choices(values):
     config = distillation_config_from(values)
-    return (config.losses, config.prediction_kl, values.student_init, values.frame_jitter, values.ema_decay)
+    losses = (config.losses, config.pred_weight, config.prediction_kl)
+    return (*losses, values.student_init, values.frame_jitter, values.ema_decay)
 
 
-BEST = (("pred", "ce"), "bernoulli", "auto", True, 0.999)
-PUBLISHED = (("rep", "pred", "ce"), "categorical", "scratch", False, 0.0)
+BEST = (("pred", "ce"), 5.0, "bernoulli", "auto", True, 0.999)
+PUBLISHED = (("rep", "pred", "ce"), 1.0, "categorical", "scratch", False, 0.0)
 
 
 def test_recipes():
-    assert choices(values_of(*SERIAL, "--recipe=best")) == BEST
+    assert choices(values_of(*SERIAL)) == choices(values_of(*SERIAL, "--recipe=best")) == BEST
     assert choices(values_of(*SERIAL, "--recipe=published")) == PUBLISHED
 
 
 def test_what_is_on_the_command_line_counts():
     given = ["--distillation_losses=rep,ce", "--noframe_jitter", "--ema_decay=0", "--student_init=scratch"]
-    assert choices(values_of(*SERIAL, "--recipe=best", *given)) == (("rep", "ce"), "bernoulli", "scratch", False, 0.0)
+    expected = (("rep", "ce"), 5.0, "bernoulli", "scratch", False, 0.0)
+    assert choices(values_of(*SERIAL, "--recipe=best", *given)) == expected
+    given = ["--prediction_kl=bernoulli", "--pred_weight=2", "--frame_jitter"]
+    expected = (("rep", "pred", "ce"), 2.0, "bernoulli", "scratch", True, 0.0)
+    assert choices(values_of(*SERIAL, "--recipe=published", *given)) == expected
+
+
+def test_weights_are_averaged_once():
+    assert values_of(*SERIAL, "--optimizer=SWA").ema_decay == 0
 
 
 @pytest.mark.parametrize(

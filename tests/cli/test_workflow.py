@@ -168,7 +168,7 @@ def test_a_student_needs_nothing_of_its_teacher(tmp_path, capsys):
     argv += ["--frame_features", "--feature_names=rgb", "--feature_sizes=4", "--num_classes=3", "--max_frames=8"]
     argv += ["--model=LstmModel", *(f"--{name}={value}" for name, value in small.items())]
     argv += ["--frame_sampling=uniform", "--num_sampled_frames=2", "--optimizer=SGD"]
-    argv += ["--distillation=serial", f"--teacher_dir={teacher}", "--match=intermediate", "--student_init=teacher"]
+    argv += ["--distillation=serial", f"--teacher_dir={teacher}", "--match=intermediate", "--recipe=published"]
     assert train.main(["train.py", *argv, "--finetune_epochs=1"]) == 0
     assert "Distillation done at step 2; fine-tuning the student on the labels." in capsys.readouterr().err
     recorded = json.loads((student / "model_flags.json").read_text())

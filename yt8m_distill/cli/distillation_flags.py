@@ -6,24 +6,21 @@ from absl import flags
 
 from yt8m_distill.cli.common_flags import comma_list, define_teacher_checkpoint_flag
 
-# Values of flags that are not on the command line, for a distillation.
+# What a recipe gives flags that are not on the command line. The flags' own defaults are those of `best`.
 RECIPES = {
-    "published": {},
-    "best": {
-        "distillation_losses": "pred,ce",
-        "prediction_kl": "bernoulli",
-        "student_init": "auto",
-        "frame_jitter": True,
-        "ema_decay": 0.999,
+    "best": {"student_init": "auto", "frame_jitter": True, "ema_decay": 0.999},
+    "published": {
+        "distillation_losses": "rep,pred,ce",
+        "prediction_kl": "categorical",
+        "pred_weight": 1.0,
+        "student_init": "scratch",
     },
 }
-DEFAULT_RECIPE = "published"
-
-
 def apply_recipe(values) -> None:
     """Gives the flags that the recipe of a distillation concerns, and that nobody has given, the recipe's values.
 
-    Frames are jittered where the frame budget allows it.
+    Frames are jittered where the frame budget allows it, weights averaged where the optimizer does not do so itself.
+    The losses of `--loss_preset` are published ones.
 
     Raises:
       ValueError: `--recipe` without a distillation, or together with `--loss_preset`, which is another one.
@@ -32,18 +29,23 @@ def apply_recipe(values) -> None:
         if values["recipe"].present:
             raise ValueError("--recipe needs --distillation=serial or --distillation=parallel.")
         return
-    if values.loss_preset:
-        if values["recipe"].present:
-            raise ValueError(f"--loss_preset={values.loss_preset} is a recipe of its own: give one of the two.")
-        return
-    for name, value in RECIPES[values.recipe].items():
-        if not values[name].present and (name != "frame_jitter" or _can_jitter(values)):
+    if values.loss_preset and values["recipe"].present:
+        raise ValueError(f"--loss_preset={values.loss_preset} is a recipe of its own: give one of the two.")
+    for name, value in RECIPES["published" if values.loss_preset else values.recipe].items():
+        is_possible = {"frame_jitter": _can_jitter, "ema_decay": _can_average}.get(name, lambda values: True)
+        if not values[name].present and is_possible(values):
             values[name].value = value
 
 
 def _can_jitter(values):
     has_budget = values.num_sampled_frames is not None or values.frame_percent is not None
     return values.frame_sampling in ("uniform", None) and (has_budget or values.frame_sampling == "uniform")
+
+
+def _can_average(values):
+    from yt8m_distill.training import AVERAGING_OPTIMIZERS
+
+    return values.optimizer not in AVERAGING_OPTIMIZERS
 
 
 def define_distillation_flags(groups):
@@ -60,10 +62,10 @@ def define_distillation_flags(groups):
         group,
         flags.DEFINE_enum,
         "recipe",
-        DEFAULT_RECIPE,
+        "best",
         list(RECIPES),
-        "Defaults of a distillation. published: rep,pred,ce from scratch. best: pred,ce class by class, from the "
-        "teacher's weights if they fit, with --frame_jitter and --ema_decay=0.999. Other flags override it.",
+        "Defaults of a distillation. best: 5 pred + ce, class by class, from the teacher's weights if they fit, with "
+        "--frame_jitter and --ema_decay=0.999. published: rep + pred + ce, from scratch. Other flags override it.",
     )
     groups.add(
         group,
@@ -92,23 +94,23 @@ def define_distillation_flags(groups):
         group,
         flags.DEFINE_string,
         "distillation_losses",
-        "rep,pred,ce",
+        "pred,ce",
         "Any of rep (encodings), pred (probabilities), ce (labels), int (intermediate states).",
     )
-    for name, what in (
-        ("rep", "encoding"),
-        ("pred", "probability"),
-        ("ce", "label"),
-        ("int", "intermediate"),
+    for name, weight, what in (
+        ("rep", 1.0, "encoding"),
+        ("pred", 5.0, "probability"),
+        ("ce", 1.0, "label"),
+        ("int", 1.0, "intermediate"),
     ):
-        groups.add(group, flags.DEFINE_float, f"{name}_weight", 1.0, f"Weight of the {what} loss.")
+        groups.add(group, flags.DEFINE_float, f"{name}_weight", weight, f"Weight of the {what} loss.")
     groups.add(
         group,
         flags.DEFINE_enum,
         "prediction_kl",
-        "categorical",
+        "bernoulli",
         ["categorical", "bernoulli"],
-        "KL divergence of pred: over classes scaled to sum to 1 (the authors'), or class by class.",
+        "KL divergence of pred: class by class, or over classes scaled to sum to 1 (the authors').",
     )
     groups.add(
         group,
@@ -168,7 +170,7 @@ def define_distillation_flags(groups):
         "student_init",
         "scratch",
         ["scratch", "teacher", "auto"],
-        "Start the student from fresh weights, from the teacher's, or from the teacher's if they fit.",
+        "Start the student from fresh weights, from the teacher's, or (--recipe=best) from the teacher's if they fit.",
     )
     groups.add(
         group,

@@ -7,9 +7,15 @@ from yt8m_distill.training.progress import Progress
 from yt8m_distill.training.run import train
 from yt8m_distill.training.strategy import STRATEGIES, create_strategy, is_chief
 from yt8m_distill.training.train_dir import TrainDirError
-from yt8m_distill.training.training_config import MIXED_PRECISIONS, STUDENT_INITS, TrainingConfig
+from yt8m_distill.training.training_config import (
+    AVERAGING_OPTIMIZERS,
+    MIXED_PRECISIONS,
+    STUDENT_INITS,
+    TrainingConfig,
+)
 
 __all__ = [
+    "AVERAGING_OPTIMIZERS",
     "MIXED_PRECISIONS",
     "SCHEDULES",
     "STRATEGIES",

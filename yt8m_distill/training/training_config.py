@@ -12,7 +12,7 @@ from yt8m_distill.training.learning_rate import SCHEDULES
 
 STUDENT_INITS = ("scratch", "teacher", "auto")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
-_AVERAGING_OPTIMIZERS = ("MovingAverage", "SWA")
+AVERAGING_OPTIMIZERS = ("MovingAverage", "SWA")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +159,7 @@ class TrainingConfig:
             )
 
     def _check_averaging_and_mixup(self):
-        if self.ema_decay and self.optimizer in _AVERAGING_OPTIMIZERS:
+        if self.ema_decay and self.optimizer in AVERAGING_OPTIMIZERS:
             raise ValueError(
                 f"optimizer={self.optimizer!r} averages the weights itself. Leave out --ema_decay, or choose another "
                 "optimizer."
