@@ -11,6 +11,7 @@ from yt8m_distill.cli.common_flags import comma_list, integer_list
 
 _OF_ALL_MODELS = "Classifier"
 _SKIP_FRAME = "Frame budget: --frame_sampling=skip_frame"
+_SALIENCY = "Frame budget: --frame_sampling=saliency"
 
 # (group, flag, how absl defines it, default, help). A default of None is the model's own.
 _HYPERPARAMETER_FLAGS = (
@@ -181,6 +182,38 @@ _HYPERPARAMETER_FLAGS = (
     (_SKIP_FRAME, "skip_entropy", flags.DEFINE_float, 0.01, "Weight of its entropy, which keeps it exploring."),
     (_SKIP_FRAME, "skip_epsilon", flags.DEFINE_float, 0.0, "Probability in training of a skip drawn from all alike."),
     (_SKIP_FRAME, "policy_backprop", flags.DEFINE_boolean, False, "Let the policy train the recurrent layers, too."),
+    (
+        _SALIENCY,
+        "saliency_inputs",
+        flags.DEFINE_string,
+        "rgb:64",
+        "What the scorer sees of a frame: the first values of a feature (rgb:64), a whole one (audio), or several "
+        "(rgb:64,audio).",
+    ),
+    (
+        _SALIENCY,
+        "saliency_objective",
+        flags.DEFINE_string,
+        "sal_rank",
+        "What teaches it: 'ac', to classify; 'sal_cl', to find the best windows; 'sal_rank', to order the windows.",
+    ),
+    (
+        _SALIENCY,
+        "saliency_union_inputs",
+        flags.DEFINE_string,
+        "",
+        "What a second scorer sees, which fills the list of frames after the first one.",
+    ),
+    (_SALIENCY, "saliency_union_objective", flags.DEFINE_string, "sal_rank", "What teaches the second one."),
+    (_SALIENCY, "saliency_union_size", flags.DEFINE_integer, 8, "Frames that the first of two scorers chooses."),
+    (_SALIENCY, "saliency_hidden_size", flags.DEFINE_integer, 64, "Hidden units of a scorer."),
+    (
+        _SALIENCY,
+        "saliency_window",
+        flags.DEFINE_integer,
+        5,
+        "Frames that the network sees at once when it is asked, in training, what they are worth.",
+    ),
 )
 
 
@@ -201,7 +234,8 @@ def define_model_flags(groups):
         "frame_sampling",
         None,
         "Which frames: uniform, stride (the authors' every_n), random, first, middle, last, first_middle_last, or "
-        "skip_frame, a policy that chooses. The default is stride with --every_n and uniform otherwise.",
+        "what the model learns to choose: skip_frame, saliency. The default is stride with --every_n and uniform "
+        "otherwise.",
     )
     groups.add(group, flags.DEFINE_integer, "num_sampled_frames", None, "Read k frames of a video.")
     groups.add(group, flags.DEFINE_float, "frame_percent", None, "Read so many percent of the frames.")

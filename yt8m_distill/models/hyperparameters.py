@@ -72,6 +72,11 @@ def _one_of(*allowed):
     return check
 
 
+def _text(name, value):
+    if not isinstance(value, str):
+        raise ValueError(f"{name} must be text. Received: {value!r}.")
+
+
 def _boolean(name, value):
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false. Received: {value!r}.")
@@ -158,4 +163,11 @@ _CHECKS = {
     "skip_entropy": _not_negative,
     "skip_epsilon": _rate,
     "policy_backprop": _boolean,
+    "saliency_inputs": _text,
+    "saliency_objective": _one_of("ac", "sal_cl", "sal_rank"),
+    "saliency_union_inputs": _text,
+    "saliency_union_objective": _one_of("ac", "sal_cl", "sal_rank"),
+    "saliency_union_size": check_whole_number,
+    "saliency_hidden_size": check_whole_number,
+    "saliency_window": check_whole_number,
 }

@@ -14,14 +14,16 @@ class LearnedSelection:
       module, class_name: the subclass of `VideoClassifier`. It is imported when one is built: selection is made of
         models, not models of selection.
       hyperparameters: its own, with their defaults.
-      models: those of the zoo that it works with.
+      models: those of the zoo that it works with; () for all that read frames.
+      needs_trained_model: whether it chooses frames for a network that is trained already.
       fewest_frames: the smallest budget that leaves it a choice.
     """
 
     module: str
     class_name: str
     hyperparameters: dict
-    models: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    needs_trained_model: bool = False
     fewest_frames: int = 1
 
     @property
@@ -46,5 +48,19 @@ LEARNED_SELECTIONS = {
         },
         models=("LstmModel", "GruModel"),
         fewest_frames=2,
+    ),
+    "saliency": LearnedSelection(
+        "yt8m_distill.selection.saliency",
+        "SaliencyClassifier",
+        {
+            "saliency_inputs": "rgb:64",
+            "saliency_objective": "sal_rank",
+            "saliency_union_inputs": "",
+            "saliency_union_objective": "sal_rank",
+            "saliency_union_size": 8,
+            "saliency_hidden_size": 64,
+            "saliency_window": 5,
+        },
+        needs_trained_model=True,
     ),
 }

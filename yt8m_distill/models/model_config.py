@@ -176,11 +176,13 @@ class ModelConfig:
 
     def _check_learned_selection(self):
         method, models = f"frame_sampling={self.frame_sampling!r}", self.learned_selection.models
-        if self.model not in models or self.hyperparameters.get("bidirectional"):
+        if models and (self.model not in models or self.hyperparameters.get("bidirectional")):
             raise ValueError(
                 f"{method} needs a network that goes on from frame to frame: {' or '.join(models)}, not bidirectional. "
                 f"Received: {self.model}."
             )
+        if not self.frame_level:
+            raise ValueError(f"{self.model} reads mean features and has no frames to choose. Leave out {method}.")
         if self.frame_percent is not None or self.every_n is not None or self.frame_jitter or self.frame_budgets:
             raise ValueError(
                 f"{method} needs num_sampled_frames, and has no frame_percent, every_n, frame_jitter or frame_budgets."
@@ -201,6 +203,8 @@ class ModelConfig:
         do not go together.
         """
         ZOO[self.model].build_encoder(self)
+        if self.learned_selection:
+            self.learned_selection.model_class.selection_arguments(self)
         if self.frame_level:
             ZOO[self.model].build_frame_input(self)
 
@@ -226,9 +230,7 @@ class ModelConfig:
         model_class, of_selection = VideoClassifier, {}
         if self.learned_selection:
             model_class = self.learned_selection.model_class
-            names = self.learned_selection.hyperparameters
-            of_selection = {name: self.hyperparameters[name] for name in names}
-            of_selection["num_sampled_frames"] = self.num_sampled_frames
+            of_selection = model_class.selection_arguments(self)
         model = model_class(
             encoder=spec.build_encoder(self),
             classifier=classifier or build_classifier(self),

@@ -94,8 +94,12 @@ def block_length(config) -> int:
     values = config.hyperparameters
     if values["block_length"] is not None:
         return values["block_length"]
-    num_blocks = values["num_blocks"] or default_num_blocks(config.num_slots, config.sampler is not None)
+    num_blocks = values["num_blocks"] or default_num_blocks(config.num_slots, _has_budget(config))
     return -(-config.num_slots // num_blocks)
+
+
+def _has_budget(config):
+    return config.sampler is not None or config.learned_selection is not None
 
 
 def _build_mean_features(config):
@@ -119,7 +123,7 @@ def _build_gru(config):
 def _build_hierarchical_lstm(config):
     values = config.hyperparameters
     length = block_length(config)
-    num_blocks = -(-config.num_slots // length) if config.sampler else None  # all frames are as many as a batch has
+    num_blocks = -(-config.num_slots // length) if _has_budget(config) else None  # all frames: as many as a batch has
     return HierarchicalLstm(
         length, values["lstm_cells"], values["lstm_layers"], values["lstm_state"], num_blocks, name="encoder"
     )

@@ -76,6 +76,13 @@ class SkipFrameClassifier(VideoClassifier):
             aggregation=tf.VariableAggregation.MEAN,
         )
 
+    @staticmethod
+    def selection_arguments(config) -> dict:
+        """The arguments of this class that a `ModelConfig` asks for."""
+        names = config.learned_selection.hyperparameters
+        arguments = {name: config.hyperparameters[name] for name in names}
+        return {**arguments, "num_sampled_frames": config.num_sampled_frames}
+
     @property
     def skips_padding(self) -> bool:
         """True: frames that are not chosen, padding among them, cost nothing."""

@@ -367,6 +367,9 @@ class _Run:
 
 
 def _check_learned_selection(model_config, config):
+    method = f"--frame_sampling={model_config.frame_sampling}"
+    if model_config.learned_selection.needs_trained_model and not config.initial_train_dir:
+        raise ValueError(f"{method} chooses frames for a trained network. Give its train_dir as --initial_train_dir.")
     for name, does_not_go in (
         ("distillation", config.distillation is not None),
         ("mixup_alpha", config.mixup_alpha),
@@ -374,8 +377,8 @@ def _check_learned_selection(model_config, config):
     ):
         if does_not_go:
             raise ValueError(
-                f"--{name} does not go with --frame_sampling={model_config.frame_sampling}, which learns from the "
-                "labels of whole videos. To start from a student, train that first and give it as --initial_train_dir."
+                f"--{name} does not go with {method}, which learns from the labels of whole videos. To start from a "
+                "student, train that first and give it as --initial_train_dir."
             )
 
 

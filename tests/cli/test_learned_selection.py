@@ -1,13 +1,14 @@
-"""`--frame_sampling=skip_frame` from training to export, on made-up records."""
+"""`--frame_sampling=skip_frame` and `saliency` from training to export, on made-up records."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.records import make_videos, write_videos
-from tests.training.tiny_runs import model_config, read_scalars, save_model
+from tests.training.tiny_runs import checkpoint_values, model_config, read_scalars, save_model
 from yt8m_distill.cli import eval as eval_command
 from yt8m_distill.cli import export_model, inference, train
 from yt8m_distill.data import RecordSchema
@@ -31,7 +32,7 @@ def uniform_dir(tmp_path_factory):
     return str(directory)
 
 
-def train_policy(pattern, train_dir, *flags):
+def train_model(pattern, train_dir, *flags):
     return train.main(
         [
             "train.py",
@@ -44,14 +45,16 @@ def train_policy(pattern, train_dir, *flags):
             "--max_frames=20",
             "--model=LstmModel",
             *(f"--{name}={value}" for name, value in NETWORK.items()),
-            "--frame_sampling=skip_frame",
             "--num_sampled_frames=3",
-            "--skip_max=9",
             "--batch_size=8",
             "--num_epochs=5",
             *flags,
         ]
     )
+
+
+def train_policy(pattern, train_dir, *flags):
+    return train_model(pattern, train_dir, "--frame_sampling=skip_frame", "--skip_max=9", *flags)
 
 
 def test_a_policy_is_trained_evaluated_applied_and_exported(pattern, uniform_dir, tmp_path):
@@ -77,6 +80,21 @@ def test_a_policy_is_trained_evaluated_applied_and_exported(pattern, uniform_dir
     served = tf.saved_model.load(str(tmp_path / "saved_model")).signatures["serving_default"](tf.constant(records))
     for video_id, best in zip(served["video_id"].numpy(), served["predictions"][:, 0].numpy()):
         assert expected[video_id.decode()] == pytest.approx(best, abs=2e-6)
+
+
+def test_a_scorer_is_trained_for_a_network_that_stays_as_it_is(pattern, uniform_dir, tmp_path, capsys):
+    run, flags = tmp_path / "run", ["--frame_sampling=saliency", "--saliency_inputs=rgb:2"]
+    assert train_model(pattern, run, *flags) == 2
+    assert "chooses frames for a trained network. Give its train_dir as --initial_train_dir" in capsys.readouterr().err
+    assert train_model(pattern, run, *flags, f"--initial_train_dir={uniform_dir}") == 0
+    trained, network = checkpoint_values(run), checkpoint_values(Path(uniform_dir))
+    shared = [name for name in network if name.startswith(("model/encoder", "model/classifier"))]
+    assert shared and all(np.array_equal(trained[name], network[name]) for name in shared)
+    assert any("scorer" in name for name in trained)
+    submission = tmp_path / "predictions.csv"
+    rows = [f"--input_data_pattern={pattern}", f"--output_file={submission}", "--top_k=3"]
+    assert inference.main(["inference.py", f"--train_dir={run}", *rows]) == 0
+    assert submission.read_text().count("\n") == 1 + 16
 
 
 def test_says_what_does_not_go_together(pattern, uniform_dir, tmp_path, capsys):

@@ -1,0 +1,171 @@
+"""Saliency sampling: a light network scores all frames, a heavy and frozen one reads the best."""
+
+from __future__ import annotations
+
+import itertools
+
+import tensorflow as tf
+
+from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.macs import macs_by_layer
+from yt8m_distill.selection.saliency_objectives import (
+    action_classifier_losses,
+    saliency_classification_losses,
+    saliency_ranking_losses,
+    usefulness_of,
+)
+from yt8m_distill.selection.saliency_scorer import SaliencyScorer
+from yt8m_distill.selection.top_frames import top_frames, union_scores
+
+
+class SaliencyClassifier(VideoClassifier):
+    """Classifies a video by the k frames that a light scorer finds most salient, in order of time.
+
+    Encoder and classifier are those of a trained model and stay as they are (`--initial_train_dir`); training teaches
+    the scorers which frames they get most from. How much they get from a frame is what they predict for the video's
+    labels when they see nothing but the frames around it, a window.
+
+    Source: SCSampler (ICCV 2019). Features stand for its compressed video and spectrograms, and what it saves by not
+    decoding is already spent in this dataset: only the cost of the classifier falls.
+
+    Args:
+      encoder, classifier, frame_input, max_frames, dropout_rate: as of `VideoClassifier`.
+      num_sampled_frames: k.
+      scorers: `SaliencyScorer` and its objective (see `saliency_objectives`), one, or two whose choices are united.
+      union_size: of two scorers, how many frames the first one chooses before the second one fills the rest.
+      window: frames that are judged together in training.
+
+    Output of `encode_and_classify`, beside that of `VideoClassifier`:
+      `frame_scores` float32 [B, T], by which the frames were chosen, and in training `saliency`, what the loss needs.
+    """
+
+    def __init__(self, *args, num_sampled_frames: int, scorers: list, union_size: int, window: int, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.num_sampled_frames = num_sampled_frames
+        self.scorers = [scorer for scorer, _ in scorers]
+        self.objectives = [objective for _, objective in scorers]
+        self.union_size = union_size
+        self.window = window
+        self.encoder.trainable = False
+        self.classifier.trainable = False
+
+    @staticmethod
+    def selection_arguments(config) -> dict:
+        """The arguments of this class that a `ModelConfig` asks for.
+
+        Raises:
+          ValueError: inputs that the records do not have.
+        """
+        values = config.hyperparameters
+        scorers = [_scorer(config, "saliency_inputs", values["saliency_objective"])]
+        if values["saliency_union_inputs"]:
+            scorers.append(_scorer(config, "saliency_union_inputs", values["saliency_union_objective"]))
+        return {
+            "num_sampled_frames": config.num_sampled_frames,
+            "scorers": scorers,
+            "union_size": min(values["saliency_union_size"], config.num_sampled_frames),
+            "window": values["saliency_window"],
+        }
+
+    @property
+    def skips_padding(self) -> bool:
+        """True: the encoder reads the frames that were chosen and no others."""
+        return True
+
+    def encode_and_classify(self, inputs, training=None, mix=None, trains_classifier=True):
+        return super().encode_and_classify(inputs, training, mix, trains_classifier=False)
+
+    def encode(self, inputs, training=None, mix=None):
+        frames, num_frames, _ = self._frames_read(inputs, training)
+        logits = [scorer(frames) for scorer in self.scorers]
+        scores = self._combined(logits, num_frames)
+        indices, num_read = top_frames(scores, num_frames, self.num_sampled_frames)
+        chosen = self.frame_input(tf.gather(frames, indices, batch_dims=1), num_read)  # [B, k, D]
+        outputs = self.encoder(chosen, num_read, training=False)
+        outputs = {**outputs, "frame_indices": indices, "num_frames": num_read, "frame_scores": scores}
+        if training:
+            outputs["saliency"] = {"frames": frames, "num_frames": num_frames, "logits": logits}
+        return outputs
+
+    def _combined(self, logits, num_frames):
+        scores = [scorer.scores_of(of_scorer) for scorer, of_scorer in zip(self.scorers, logits)]
+        return scores[0] if len(scores) == 1 else union_scores(*scores, num_frames, self.union_size)
+
+    def selection_losses(self, outputs, labels):
+        """What the scorers are taught by, float32 [B]; arguments as of `SkipFrameClassifier.selection_losses`."""
+        saliency, labels = outputs["saliency"], tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
+        num_frames = saliency["num_frames"]
+        usefulness, is_window = None, None
+        if any(objective != "ac" for objective in self.objectives):
+            usefulness, is_window = self._usefulness(saliency["frames"], num_frames, labels)
+        losses = 0.0
+        for scorer, objective, logits in zip(self.scorers, self.objectives, saliency["logits"]):
+            if objective == "ac":
+                losses += action_classifier_losses(logits, labels, num_frames)
+                continue
+            scores = self._mean_over_windows(scorer.scores_of(logits), num_frames)
+            if objective == "sal_cl":
+                num_good = -(-self.num_sampled_frames // self.window)
+                losses += saliency_classification_losses(scores, usefulness, is_window, num_good)
+            else:
+                losses += saliency_ranking_losses(scores, usefulness, is_window)
+        return losses
+
+    def _usefulness(self, frames, num_frames, labels):
+        """What the network says of the labels when it sees one window alone: float32 [B, W], and which there are."""
+        windows, lengths = self._windows(frames), self._lengths(num_frames, tf.shape(frames)[1])
+        of_window = tf.where(lengths > 0)  # [N, 2]: only windows that hold frames are read
+        some, some_lengths = tf.gather_nd(windows, of_window), tf.gather_nd(lengths, of_window)
+        some.set_shape([None, self.window, frames.shape[-1]])
+        encoding = self.encoder(self.frame_input(some, some_lengths), some_lengths, training=False)["encoding"]
+        classified = self.classifier(tf.cast(encoding, tf.float32), training=False)
+        predictions = classified["predictions"] if isinstance(classified, dict) else classified  # [N, C]
+        of_label = usefulness_of(predictions[:, None], tf.gather(labels, of_window[:, 0]))[:, 0]  # [N]
+        shape = tf.shape(lengths, out_type=of_window.dtype)
+        return tf.stop_gradient(tf.scatter_nd(of_window, of_label, shape)), lengths > 0
+
+    def _mean_over_windows(self, scores, num_frames):
+        is_frame = tf.cast(tf.sequence_mask(num_frames, tf.shape(scores)[1]), tf.float32)
+        total = tf.reduce_sum(self._windows((scores * is_frame)[:, :, None])[..., 0], axis=-1)  # [B, W]
+        return tf.math.divide_no_nan(total, tf.cast(self._lengths(num_frames, tf.shape(scores)[1]), tf.float32))
+
+    def _windows(self, rows):
+        """[B, T, D] -> [B, W, window, D], padded with zeros."""
+        num_rows = tf.shape(rows)[1]
+        rows = tf.pad(rows, [[0, 0], [0, -num_rows % self.window], [0, 0]])
+        return tf.reshape(rows, [tf.shape(rows)[0], -1, self.window, rows.shape[-1]])
+
+    def _lengths(self, num_frames, num_slots):
+        """Frames of each window, int32 [B, W]."""
+        starts = tf.range(0, num_slots, self.window)
+        return tf.clip_by_value(num_frames[:, None] - starts, 0, self.window)
+
+    def selection_macs(self, num_frames: int) -> dict[str, int]:
+        """Multiply-accumulates of choosing the frames of a video of so many: all of them are scored."""
+        return macs_by_layer(self.scorers, num_frames)
+
+
+def _scorer(config, flag, objective):
+    columns = columns_of(config.hyperparameters[flag], config.feature_names, config.feature_sizes, flag)
+    num_classes = config.num_classes if objective == "ac" else 0
+    hidden_size = config.hyperparameters["saliency_hidden_size"]
+    return SaliencyScorer(columns, hidden_size, num_classes, name=flag.replace("inputs", "scorer")), objective
+
+
+def columns_of(inputs: str, feature_names, feature_sizes, flag: str = "saliency_inputs") -> list[int]:
+    """Columns of a frame that "rgb:64,audio" names: the first 64 values of rgb and all of audio.
+
+    Raises:
+      ValueError: no such feature, or not so many values.
+    """
+    columns, starts = [], dict(zip(feature_names, itertools.accumulate((0, *feature_sizes))))
+    for part in inputs.split(","):
+        name, _, number = part.strip().partition(":")
+        if name not in starts:
+            raise ValueError(f"{flag} must name features, {' or '.join(feature_names)}. Received: {inputs!r}.")
+        size = feature_sizes[list(feature_names).index(name)]
+        wanted = int(number) if number.isdecimal() else size if not number else 0
+        if not 0 < wanted <= size:
+            raise ValueError(f"{flag}: feature {name!r} has 1 to {size} values to read. Received: {inputs!r}.")
+        columns.extend(range(starts[name], starts[name] + wanted))
+    return columns
