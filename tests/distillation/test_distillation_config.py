@@ -8,7 +8,7 @@ from yt8m_distill.distillation import LOSS_PRESETS, LOSSES, DistillationConfig
 def test_defaults_are_all_losses_of_the_paper_from_a_frozen_teacher():
     config = DistillationConfig()
     assert config.scheme == "serial" and config.losses == ("rep", "pred", "ce")
-    assert [config.weight(loss) for loss in LOSSES] == [1, 1, 1, 1]
+    assert [config.weight(loss) for loss in LOSSES] == [1, 1, 1, 1, 1, 100]
     assert config.prediction_kl == "categorical" and config.pred_reduction == "mean"
 
 
@@ -35,7 +35,7 @@ def test_labels_and_predictions_train_the_classifier(losses, trains_classifier):
     "choices, message",
     [
         ({"scheme": "both"}, "distillation must be one of serial, parallel. Received: 'both'"),
-        ({"losses": ["kl"]}, "distillation_losses must be one of rep, pred, ce, int. Received: 'kl'"),
+        ({"losses": ["kl"]}, "distillation_losses must be one of rep, pred, ce, int, frame, map. Received: 'kl'"),
         ({"losses": []}, "must list losses once each"),
         ({"losses": ["ce", "rep", "ce"]}, "must list losses once each. Received: 'ce,rep,ce'"),
         ({"prediction_kl": "softmax"}, "prediction_kl must be one of categorical, bernoulli"),

@@ -41,7 +41,8 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
     config = model.model_config
     frames = config.num_read(num_frames)
     selection = model.selection_macs(min(num_frames, config.max_frames))
-    encoder = macs_by_layer([model.encoder], frames)
+    steps = -(-frames // config.hyperparameters.get("frame_pooling", 1))
+    encoder = macs_by_layer([model.encoder], steps)
     classifier = macs_by_layer([model.classifier])
     bytes_of_a_row = config.schema.feature_width * (1 if config.frame_level else _BYTES_OF_A_MEAN)
     return {
@@ -51,7 +52,7 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         "encoder_macs": sum(encoder.values()),
         "classifier_macs": sum(classifier.values()),
         "layers": {**selection, **encoder, **classifier},
-        "paper_flops": paper_flops(model, frames),
+        "paper_flops": paper_flops(model, steps),
         "params": model.count_params(),
         "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
         "weights_bytes": sum(math.prod(weight.shape) * weight.dtype.size for weight in model.weights),

@@ -32,7 +32,7 @@ import re
 
 from yt8m_distill.analysis.study_cache import StudyCache, caches_of
 from yt8m_distill.analysis.study_run import CHECKPOINTS, StudyRun
-from yt8m_distill.distillation import DistillationConfig
+from yt8m_distill.distillation import OF_STATES, DistillationConfig
 from yt8m_distill.models import ModelConfig
 from yt8m_distill.training import TrainingConfig
 
@@ -120,8 +120,8 @@ def _method_runs(source, method, teachers):
     _check_numbers(f"method {name!r}: seeds", seeds, 0)
     budgets = method.get("num_sampled_frames", source["num_sampled_frames"])
     _check_numbers(f"method {name!r}: num_sampled_frames", budgets, 1)
-    if method.get("teachers") == "all_seeds" and {"rep", "int"} & set(settings.losses):
-        raise ValueError(f"method {name!r}: rep and int compare with one teacher, not with those of all_seeds.")
+    if method.get("teachers") == "all_seeds" and {"rep", *OF_STATES} & set(settings.losses):
+        raise ValueError(f"method {name!r}: rep, int, frame and map compare with one teacher, not those of all_seeds.")
     if settings.has_other_budget:
         if "num_sampled_frames" in method:
             raise ValueError(f"method {name!r}: has both num_sampled_frames and another budget. Leave one out.")
@@ -206,7 +206,7 @@ class _Settings:
 
     def _num_slots(self, num_sampled_frames):
         model = self._model(num_sampled_frames)
-        return model.num_slots if model.sampler else None
+        return model.num_slots if model.has_frame_budget else None
 
     def _made(self, make):
         try:

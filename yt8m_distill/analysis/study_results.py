@@ -187,7 +187,7 @@ def _planned_rows(run: StudyRun) -> list[dict]:
     """What is known of the rows of a run before it has finished."""
     model = run.model
     row = {**run.columns, "checkpoint": run.checkpoint}
-    ks = model.frame_budgets or [model.num_slots if model.sampler else float("nan")]
+    ks = model.frame_budgets or [model.num_slots if model.has_frame_budget else float("nan")]
     return [{**row, "num_sampled_frames": float(k)} for k in ks]
 
 

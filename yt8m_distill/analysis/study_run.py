@@ -19,7 +19,6 @@ from yt8m_distill.data import estimate_num_records, evaluation_dataset, list_rec
 from yt8m_distill.distillation import LOSSES, DistillationConfig
 from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.models import (
-    ZOO,
     ModelConfig,
     checkpoint_path,
     load_ensemble,
@@ -155,8 +154,7 @@ class StudyRun:
         for name in ("name", "method", "group", "train_data_pattern", "eval_data_pattern", "teachers"):
             del run[name]
         run["model"] = _non_defaults(self.model, ModelConfig)
-        known = ZOO[self.model.model].hyperparameters
-        chosen = self.model.hyperparameters
+        known, chosen = self.model.known_hyperparameters(), self.model.hyperparameters
         run["model"]["hyperparameters"] = {n: v for n, v in sorted(chosen.items()) if v != known[n]}
         if self.distillation is not None:
             run["distillation"] = _non_defaults(self.distillation, DistillationConfig)
@@ -226,7 +224,7 @@ def _evaluated(run, model_config, config, of_teacher):
     cost = model_cost(build_without_values(model_config), model_config.max_frames)
     return {
         **{name: metrics[name] for name in _METRICS if name in metrics},
-        "num_sampled_frames": model_config.num_slots if model_config.sampler else None,
+        "num_sampled_frames": model_config.num_slots if model_config.has_frame_budget else None,
         "macs": cost["macs"],
         "params": cost["params"],
     }

@@ -95,13 +95,16 @@ def define_distillation_flags(groups):
         flags.DEFINE_string,
         "distillation_losses",
         "pred,ce",
-        "Any of rep (encodings), pred (probabilities), ce (labels), int (intermediate states).",
+        "Any of rep (encodings), pred (probabilities), ce (labels), int (intermediate states); for a student of lower "
+        "resolution also frame (probabilities frame by frame) and map (states as a map in time).",
     )
     for name, weight, what in (
         ("rep", 1.0, "encoding"),
         ("pred", 5.0, "probability"),
         ("ce", 1.0, "label"),
         ("int", 1.0, "intermediate"),
+        ("frame", 1.0, "frame by frame"),
+        ("map", 100.0, "feature map"),
     ):
         groups.add(group, flags.DEFINE_float, f"{name}_weight", weight, f"Weight of the {what} loss.")
     groups.add(
@@ -189,6 +192,8 @@ def distillation_config_from(values):
         "pred_weight",
         "ce_weight",
         "int_weight",
+        "frame_weight",
+        "map_weight",
         "prediction_kl",
         "temperature",
         "normalize_rep",

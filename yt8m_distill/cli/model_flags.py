@@ -10,6 +10,7 @@ from absl import flags
 from yt8m_distill.cli.common_flags import comma_list, integer_list
 
 _OF_ALL_MODELS = "Classifier"
+_RESOLUTION = "Lower resolution, of models on frames"
 _SKIP_FRAME = "Frame budget: --frame_sampling=skip_frame"
 _SALIENCY = "Frame budget: --frame_sampling=saliency"
 
@@ -154,6 +155,15 @@ _HYPERPARAMETER_FLAGS = (
     ("AttentionPoolingModel", "attention_layers", flags.DEFINE_integer, 2, "Transformer layers."),
     ("AttentionPoolingModel", "attention_heads", flags.DEFINE_integer, 8, "Heads of each layer."),
     ("AttentionPoolingModel", "attention_dropout", flags.DEFINE_float, 0.1, "Dropout of each layer's outputs."),
+    (_RESOLUTION, "frame_pooling", flags.DEFINE_integer, 1, "See the averages of so many frames each, not the frames."),
+    (
+        _RESOLUTION,
+        "leading_values",
+        flags.DEFINE_string,
+        "",
+        "See the first values of a feature only, such as rgb:256: its principal components of largest variance.",
+    ),
+    (_RESOLUTION, "bit_depth", flags.DEFINE_integer, 8, "See so many bits of each value, of the 8 in the records."),
     (_SKIP_FRAME, "skip_min", flags.DEFINE_integer, 5, "The shortest skip, in frames."),
     (_SKIP_FRAME, "skip_max", flags.DEFINE_integer, 25, "Skips are shorter than this."),
     (_SKIP_FRAME, "skip_step", flags.DEFINE_integer, 1, "From skip to skip: 2 for every other one."),

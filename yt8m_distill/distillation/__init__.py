@@ -5,6 +5,7 @@ from yt8m_distill.distillation.distillation_config import (
     ALIGNMENTS,
     LOSS_PRESETS,
     LOSSES,
+    OF_STATES,
     SCHEMES,
     DistillationConfig,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "ALIGNMENTS",
     "LOSSES",
     "LOSS_PRESETS",
+    "OF_STATES",
     "PREDICTION_KL",
     "SCHEMES",
     "Distiller",

@@ -27,6 +27,22 @@ def frame_state_loss(teacher: dict, student: dict):
     return masked_state_loss(teacher_states, student["frame_states"], is_valid)
 
 
+def upsampled(values, student: dict, teacher: dict):
+    """The student's values after each step, [B, k, ...], as the teacher's steps go: those of the last frame that both
+    have read, [B, T, ...]. That is the nearest neighbour in a student that pools frames in time.
+    """
+    frames, num_frames = student["frame_indices"], student["num_frames"]  # [B, k], [B]
+    in_use = tf.sequence_mask(num_frames, tf.shape(frames)[1])
+    ascending = tf.where(in_use, frames, frames.dtype.max)
+    steps = tf.searchsorted(ascending, teacher["frame_indices"], side="right") - 1  # [B, T]
+    return tf.gather(values, tf.maximum(steps, 0), batch_dims=1)
+
+
+def valid_steps(teacher: dict):
+    """Which of the teacher's steps hold frames, bool [B, T]."""
+    return tf.sequence_mask(teacher["num_frames"], tf.shape(teacher["frame_indices"])[1])
+
+
 def block_state_loss(teacher: dict, student: dict, teacher_block_length: int, student_block_length: int):
     """Compares the states after each of the student's blocks with the teacher's after the block of the same frame.
 

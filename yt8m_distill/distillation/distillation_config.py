@@ -7,7 +7,8 @@ import dataclasses
 from yt8m_distill.distillation.losses import PREDICTION_KL
 
 SCHEMES = ("serial", "parallel")
-LOSSES = ("rep", "pred", "ce", "int")
+LOSSES = ("rep", "pred", "ce", "int", "frame", "map")
+OF_STATES = ("int", "frame", "map")  # compare what the models say frame by frame
 ALIGNMENTS = ("frame", "block", "both")
 
 
@@ -17,8 +18,11 @@ class DistillationConfig:
 
     Attributes:
       scheme: `serial` learns from a trained, frozen teacher; `parallel` trains teacher and student on the same batches.
-      losses: any of `rep` (encodings), `pred` (class probabilities), `ce` (labels) and `int` (intermediate states).
-      rep_weight, pred_weight, ce_weight, int_weight: weight of each.
+      losses: any of `rep` (encodings), `pred` (class probabilities), `ce` (labels), `int` (intermediate states); and of
+        cross-resolution distillation `frame` (the class probabilities that each frame's state has) and `map` (the
+        states as a map in time). The student's states are upsampled to the teacher's.
+      rep_weight, pred_weight, ce_weight, int_weight, frame_weight, map_weight: weight of each. That of `map` is the one
+        of ResKD's public code.
       normalize_rep: measure `rep` in units of the teacher's encoding (see `normalized_representation_loss`).
       prediction_kl: `categorical` as the authors' code, or `bernoulli`, class by class.
       temperature: of both distributions that `pred` compares; above 0, 1 leaves them as they are.
@@ -39,6 +43,8 @@ class DistillationConfig:
     pred_weight: float = 1.0
     ce_weight: float = 1.0
     int_weight: float = 1.0
+    frame_weight: float = 1.0
+    map_weight: float = 100.0
     normalize_rep: bool = False
     prediction_kl: str = "categorical"
     temperature: float = 1.0
@@ -64,17 +70,17 @@ class DistillationConfig:
                 raise ValueError(f"{loss}_weight must not be negative. Received: {self.weight(loss)}.")
         if not 0 < self.temperature < float("inf"):
             raise ValueError(f"temperature must be a positive number. Received: {self.temperature}.")
-        for name, default, loss in (("temperature", 1.0, "pred"), ("normalize_rep", False, "rep")):
-            if getattr(self, name) != default and loss not in self.losses:
+        for name, default, changed in (("temperature", 1.0, ("pred", "frame")), ("normalize_rep", False, ("rep",))):
+            if getattr(self, name) != default and not set(changed) & set(self.losses):
                 raise ValueError(
-                    f"{name} changes loss {loss!r}, which distillation_losses={','.join(self.losses)!r} lack."
+                    f"{name} changes loss {changed[0]!r}, which distillation_losses={','.join(self.losses)!r} lack."
                 )
         if self.share_classifier and self.scheme != "parallel":
             raise ValueError("share_classifier needs distillation='parallel': a serial teacher is frozen.")
         if self.scheme == "parallel" and not (self.trains_classifier or self.share_classifier):
             raise ValueError(
                 f"With distillation='parallel', losses {','.join(self.losses)!r} train no classifier for the student. "
-                "Add 'pred' or 'ce', or use share_classifier to give it the teacher's."
+                "Add 'pred', 'ce' or 'frame', or use share_classifier to give it the teacher's."
             )
 
     def weight(self, loss: str) -> float:
@@ -87,8 +93,8 @@ class DistillationConfig:
 
     @property
     def trains_classifier(self) -> bool:
-        """Whether any loss reaches the student's own classifier; `rep` and `int` alone do not."""
-        return "pred" in self.losses or "ce" in self.losses
+        """Whether any loss reaches the student's own classifier; `rep`, `int` and `map` alone do not."""
+        return any(loss in self.losses for loss in ("pred", "ce", "frame"))
 
 
 # The sum that the authors' train.py adds up: L_rep stands in it twice, L_pred is summed over the batch.

@@ -5,9 +5,14 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.distillation.agreement import batch_agreement
-from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss
-from yt8m_distill.distillation.distillation_config import DistillationConfig
-from yt8m_distill.distillation.losses import PREDICTION_KL, normalized_representation_loss, representation_loss
+from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss, upsampled, valid_steps
+from yt8m_distill.distillation.distillation_config import OF_STATES, DistillationConfig
+from yt8m_distill.distillation.losses import (
+    PREDICTION_KL,
+    feature_map_loss,
+    normalized_representation_loss,
+    representation_loss,
+)
 from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.ensemble import Ensemble
 from yt8m_distill.models.label_losses import cross_entropy_loss
@@ -208,9 +213,24 @@ class Distiller(keras.Model):
                 return kl * num_examples if config.pred_reduction == "sum" else kl
             if name == "ce":
                 return supervised_losses(self.student, self.label_loss, labels, outputs, label_weights)
+            if name == "map":
+                states = upsampled(outputs["frame_states"], outputs, targets)
+                return feature_map_loss(targets["frame_states"], states, valid_steps(targets))
+            if name == "frame":
+                return self._frame_prediction_loss(targets, outputs)
             return self._intermediate_loss(targets, outputs)
 
         return {name: tf.reduce_sum(per_example(name)) / num_examples for name in config.losses}
+
+    def _frame_prediction_loss(self, targets, outputs):
+        """The divergence of what the classifiers say of each frame's state, averaged over the teacher's frames."""
+        of_teacher = tf.stop_gradient(_frame_predictions(self.teacher, targets["frame_states"]))  # [B, T, C]
+        of_student = _frame_predictions(self.student, outputs["frame_states"])
+        of_student = upsampled(of_student, outputs, targets)
+        divergence = PREDICTION_KL[self.distillation_config.prediction_kl]
+        kl = divergence(of_teacher, of_student, self.distillation_config.temperature)  # [B, T]
+        is_valid = tf.cast(valid_steps(targets), tf.float32)
+        return tf.math.divide_no_nan(tf.reduce_sum(kl * is_valid, axis=-1), tf.reduce_sum(is_valid, axis=-1))
 
     def _intermediate_loss(self, targets, outputs):
         alignment = self.distillation_config.intermediate_alignment
@@ -251,13 +271,16 @@ class Distiller(keras.Model):
         if "rep" in config.losses:
             _check_several("rep", of_teacher)
             self._check_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
-        if "int" in config.losses:
-            _check_several("int", of_teacher)
-            _check_states(config.intermediate_alignment, of_teacher, of_student)
-            if teacher.sampler is not None:
-                raise ValueError(
-                    "Loss 'int' needs a teacher that reads all frames; this one has a frame budget."
-                )
+        for loss in OF_STATES:
+            if loss in config.losses:
+                _check_several(loss, of_teacher)
+                alignment = config.intermediate_alignment if loss == "int" else "frame"
+                _check_states(loss, alignment, of_teacher, of_student)
+        if "int" in config.losses and (teacher.sampler is not None or teacher.low_resolution is not None):
+            raise ValueError(
+                "Loss 'int' needs a teacher that reads all frames, as they are; this one has a frame budget or a lower "
+                "resolution."
+            )
 
     def _check_encodings(self, of_teacher, of_student):
         config = self.distillation_config
@@ -271,6 +294,14 @@ class Distiller(keras.Model):
             )
         self.projection = keras.layers.Dense(of_teacher, name="projection", dtype="float32")
         self.projection.build([None, of_student])
+
+
+def _frame_predictions(model, states):
+    """What a model's classifier says of the state after each frame: float32 [B, T, C] of [B, T, E]."""
+    shape = tf.shape(states)
+    classified = model.classifier(tf.cast(tf.reshape(states, [-1, states.shape[-1]]), tf.float32), training=False)
+    predictions = classified["predictions"] if isinstance(classified, dict) else classified
+    return tf.reshape(predictions, [shape[0], shape[1], predictions.shape[-1]])
 
 
 def _take_over_classifier(teacher, student):
@@ -291,16 +322,22 @@ def _check_several(loss, of_teacher):
         )
 
 
-def _check_states(alignment, of_teacher, of_student):
+def _check_states(loss, alignment, of_teacher, of_student):
     for kind in ("frame", "block") if alignment == "both" else (alignment,):
         key = f"{kind}_states"
         for role, outputs in (("teacher", of_teacher), ("student", of_student)):
             if key not in outputs:
                 raise ValueError(
-                    f"Loss 'int' cannot match {kind} states: the {role} has none. Leave 'int' out."
+                    f"Loss {loss!r} cannot match {kind} states: the {role} has none. Leave {loss!r} out."
+                )
+            if loss == "frame" and outputs[key].shape[-1] != outputs["encoding"].shape[-1]:
+                raise ValueError(
+                    "Loss 'frame' classifies the state after each frame as if it were the encoding, which in the "
+                    f"{role} has another width: {outputs[key].shape[-1]}, not {outputs['encoding'].shape[-1]}. "
+                    "LstmModel and GruModel have one; leave 'frame' out with others."
                 )
         widths = of_teacher[key].shape[-1], of_student[key].shape[-1]
-        if widths[0] != widths[1]:
+        if widths[0] != widths[1] and loss != "frame":
             raise ValueError(
-                f"Loss 'int' needs {kind} states of one width. Received: teacher, student = {widths}."
+                f"Loss {loss!r} needs {kind} states of one width. Received: teacher, student = {widths}."
             )

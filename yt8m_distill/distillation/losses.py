@@ -79,4 +79,9 @@ def masked_state_loss(teacher_states, student_states, is_valid):
     return tf.math.divide_no_nan(tf.reduce_sum(distance * weight, axis=-1), tf.reduce_sum(weight, axis=-1))
 
 
+def feature_map_loss(teacher_states, student_states, is_valid):
+    """Mean squared difference of states, over their width and over the valid ones; arguments as `masked_state_loss`."""
+    return masked_state_loss(teacher_states, student_states, is_valid) / teacher_states.shape[-1]
+
+
 PREDICTION_KL = {"categorical": categorical_kl, "bernoulli": bernoulli_kl}

@@ -77,6 +77,11 @@ def _text(name, value):
         raise ValueError(f"{name} must be text. Received: {value!r}.")
 
 
+def _bits(name, value):
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 8:
+        raise ValueError(f"{name} must be a whole number from 1 to 8. Received: {value!r}.")
+
+
 def _boolean(name, value):
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be true or false. Received: {value!r}.")
@@ -118,6 +123,9 @@ _CHECKS = {
     "moe_prob_gating": _boolean,
     "dropout_rate": _rate,
     "prior_probability": _rate,
+    "frame_pooling": check_whole_number,
+    "leading_values": _text,
+    "bit_depth": _bits,
     "lstm_cells": check_whole_number,
     "lstm_layers": check_whole_number,
     "gru_cells": check_whole_number,

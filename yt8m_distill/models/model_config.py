@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.hyperparameters import check_hyperparameters, check_whole_number
 from yt8m_distill.models.learned_selection import LEARNED_SELECTIONS, LearnedSelection
+from yt8m_distill.models.low_resolution import FULL_BITS, LowResolution
 from yt8m_distill.models.video_classifier import VideoClassifier
 from yt8m_distill.models.zoo import ZOO, block_length, build_classifier
 
@@ -52,7 +54,7 @@ class ModelConfig:
         object.__setattr__(self, "feature_names", tuple(self.feature_names))
         object.__setattr__(self, "feature_sizes", tuple(self.feature_sizes))
         object.__setattr__(self, "frame_budgets", tuple(self.frame_budgets))
-        known = self._known_hyperparameters()
+        known = self.known_hyperparameters()
         unknown = sorted(set(self.hyperparameters) - set(known))
         if unknown:
             raise ValueError(
@@ -85,6 +87,7 @@ class ModelConfig:
         if self.frame_budgets and self.sampler is None:
             raise ValueError("frame_budgets need num_sampled_frames, the largest of them.")
         self.schema  # noqa: B018 - validates the features
+        self.seen_columns  # noqa: B018 - validates leading_values
 
     @property
     def frame_level(self) -> bool:
@@ -121,6 +124,11 @@ class ModelConfig:
         )
 
     @property
+    def has_frame_budget(self) -> bool:
+        """Whether the model reads some frames of a video only, chosen by a sampler or by itself."""
+        return self.sampler is not None or self.learned_selection is not None
+
+    @property
     def num_slots(self) -> int:
         """Frames that the model reads of the longest video; 1 for a video-level model."""
         if not self.frame_level:
@@ -128,6 +136,35 @@ class ModelConfig:
         if self.learned_selection:
             return self.num_sampled_frames
         return self.sampler.num_slots if self.sampler else self.max_frames
+
+    @property
+    def num_steps(self) -> int:
+        """Steps in time that the encoder takes for `num_slots` frames: fewer where frames are pooled."""
+        return self.num_slots if not self.frame_level else -(-self.num_slots // self.hyperparameters["frame_pooling"])
+
+    @property
+    def seen_columns(self) -> list[int] | None:
+        """The values of a frame that the model sees, or None for all."""
+        leading = self.hyperparameters.get("leading_values")
+        if not leading:
+            return None
+        sizes = leading_sizes(leading, self.feature_names, self.feature_sizes)
+        starts = itertools.accumulate((0, *self.feature_sizes))
+        return [start + column for start, size in zip(starts, sizes) for column in range(size)]
+
+    @property
+    def seen_feature_sizes(self) -> tuple[int, ...]:
+        """Width of each feature as the encoder gets it."""
+        leading = self.hyperparameters.get("leading_values")
+        return leading_sizes(leading, self.feature_names, self.feature_sizes) if leading else self.feature_sizes
+
+    def _low_resolution(self):
+        if not self.frame_level:
+            return None
+        pooling, bits = (self.hyperparameters[name] for name in ("frame_pooling", "bit_depth"))
+        if pooling == 1 and bits == FULL_BITS and self.seen_columns is None:
+            return None
+        return LowResolution(pooling, self.seen_columns, bits, name="low_resolution")
 
     def num_read(self, num_frames: int) -> int:
         """Frames that the model reads of a video of so many, at most; 1 for a video-level model."""
@@ -169,7 +206,7 @@ class ModelConfig:
             hyperparameters=hyperparameters,
         )
 
-    def _known_hyperparameters(self) -> dict:
+    def known_hyperparameters(self) -> dict:
         """Those of the model and of how it chooses its frames, with their defaults."""
         of_selection = self.learned_selection.hyperparameters if self.learned_selection else {}
         return {**ZOO[self.model].hyperparameters, **of_selection}
@@ -187,6 +224,8 @@ class ModelConfig:
             raise ValueError(
                 f"{method} needs num_sampled_frames, and has no frame_percent, every_n, frame_jitter or frame_budgets."
             )
+        if self._low_resolution() is not None:
+            raise ValueError(f"{method} chooses frames of full resolution. Leave out frame_pooling and the like.")
         fewest, k = self.learned_selection.fewest_frames, self.num_sampled_frames
         if not isinstance(k, int) or isinstance(k, bool) or not fewest <= k <= self.max_frames:
             raise ValueError(
@@ -238,6 +277,7 @@ class ModelConfig:
             max_frames=self.max_frames if self.frame_level else None,
             sampler=self.sampler,
             dropout_rate=self.hyperparameters["dropout_rate"],
+            low_resolution=self._low_resolution(),
             name=self.model,
             **of_selection,
         )
@@ -291,6 +331,25 @@ def create_model(model: str, feature_names, feature_sizes, **config_and_hyperpar
     return ModelConfig(
         model, tuple(feature_names), tuple(feature_sizes), **config, hyperparameters=hyperparameters
     ).build()
+
+
+def leading_sizes(leading: str, feature_names, feature_sizes) -> tuple[int, ...]:
+    """Width of each feature of which "rgb:256" keeps the first 256 values; features that it does not name stay whole.
+
+    Raises:
+      ValueError: no such feature, or not so many values.
+    """
+    sizes = dict(zip(feature_names, feature_sizes))
+    for part in leading.split(","):
+        name, _, number = part.strip().partition(":")
+        if name not in sizes or not number.isdecimal() or not 0 < int(number) <= sizes[name]:
+            example = f"{feature_names[0]}:{max(1, feature_sizes[0] // 4)}"
+            raise ValueError(
+                "leading_values must say of features how many of their values, which they have, such as "
+                f"{example}. Received: {leading!r}."
+            )
+        sizes[name] = int(number)
+    return tuple(sizes.values())
 
 
 def _check_same_classifier(shared, own):

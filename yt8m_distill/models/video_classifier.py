@@ -12,6 +12,7 @@ from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.frame_input import l2_normalize
 from yt8m_distill.models.label_losses import cross_entropy_loss
+from yt8m_distill.models.low_resolution import LowResolution
 from yt8m_distill.models.mixup import Mix
 from yt8m_distill.models.prediction_function import prediction_function
 from yt8m_distill.models.training_step import (
@@ -39,6 +40,7 @@ class VideoClassifier(keras.Model):
       max_frames: frames of the longest video; frames past it are ignored. None for a video-level model.
       sampler: frame budget; None reads all frames.
       dropout_rate: share of the encoding's values dropped in training before the classifier.
+      low_resolution: what lowers the resolution of frames before `frame_input`; None for nothing.
 
     Input, a dict with one of these pairs:
       frames: [B, T, D] uint8 as in the records (or float, already dequantised), with num_frames: int [B]. The model
@@ -59,6 +61,7 @@ class VideoClassifier(keras.Model):
         max_frames=None,
         sampler: FrameSampler | None = None,
         dropout_rate=0.0,
+        low_resolution: LowResolution | None = None,
         **kwargs,
     ):
         # float32 and no autocast: mean features and dequantised frames must be normalised in full precision.
@@ -68,6 +71,7 @@ class VideoClassifier(keras.Model):
         self.max_frames = max_frames
         self.sampler = sampler
         self.frame_input = frame_input
+        self.low_resolution = low_resolution
         self.dropout = keras.layers.Dropout(dropout_rate, name="dropout")
 
     @property
@@ -106,7 +110,8 @@ class VideoClassifier(keras.Model):
 
         Returns:
           Also `frame_states` and `block_states` where the encoder has them, `frame_indices` int64 [B, T], the place in
-          the video of each frame read, and `num_frames` int32 [B], how many were read.
+          the video of each frame read (at a lower resolution in time: of the first frame of each step), and
+          `num_frames` int32 [B], how many were read.
         """
         mixes_frames = mix is not None and mix.level == "frames"
         outputs = self.encode(inputs, training, mix if mixes_frames else None)
@@ -130,6 +135,9 @@ class VideoClassifier(keras.Model):
             features = l2_normalize(tf.cast(inputs["features"], tf.float32))
             return self.encoder(features if mix is None else mix(features))
         frames, num_frames, frame_indices = self._frames_read(inputs, training)
+        if self.low_resolution is not None:
+            frames, num_frames = self.low_resolution(frames, num_frames)
+            frame_indices = frame_indices[:, :: self.low_resolution.frame_pooling]
         frames = self.frame_input(frames, num_frames)
         if mix is not None:
             frames, num_frames = mix.frames(frames, num_frames)

@@ -28,6 +28,7 @@ COMMON_HYPERPARAMETERS = {
     "dropout_rate": 0.0,
     "prior_probability": 0.0,
 }
+FRAME_HYPERPARAMETERS = {"frame_pooling": 1, "leading_values": "", "bit_depth": 8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +53,8 @@ class ModelSpec:
     compiles: bool = True
 
     def __post_init__(self):
-        object.__setattr__(self, "hyperparameters", {**COMMON_HYPERPARAMETERS, **self.hyperparameters})
+        of_frames = FRAME_HYPERPARAMETERS if self.frame_level else {}
+        object.__setattr__(self, "hyperparameters", {**COMMON_HYPERPARAMETERS, **of_frames, **self.hyperparameters})
 
 
 def build_classifier(config):
@@ -94,12 +96,8 @@ def block_length(config) -> int:
     values = config.hyperparameters
     if values["block_length"] is not None:
         return values["block_length"]
-    num_blocks = values["num_blocks"] or default_num_blocks(config.num_slots, _has_budget(config))
-    return -(-config.num_slots // num_blocks)
-
-
-def _has_budget(config):
-    return config.sampler is not None or config.learned_selection is not None
+    num_blocks = values["num_blocks"] or default_num_blocks(config.num_steps, config.has_frame_budget)
+    return -(-config.num_steps // num_blocks)
 
 
 def _build_mean_features(config):
@@ -123,7 +121,8 @@ def _build_gru(config):
 def _build_hierarchical_lstm(config):
     values = config.hyperparameters
     length = block_length(config)
-    num_blocks = -(-config.num_slots // length) if _has_budget(config) else None  # all frames: as many as a batch has
+    # Of all frames, there are as many as a batch has.
+    num_blocks = -(-config.num_steps // length) if config.has_frame_budget else None
     return HierarchicalLstm(
         length, values["lstm_cells"], values["lstm_layers"], values["lstm_state"], num_blocks, name="encoder"
     )
@@ -147,7 +146,7 @@ def _build_netvlad(config):
     values = config.hyperparameters
     variant = "netrvlad" if values["lightvlad"] else "softdbow" if values["softdbow"] else "netvlad"
     return NetVlad(
-        config.feature_sizes,
+        config.seen_feature_sizes,
         values["netvlad_cluster_size"],
         values["netvlad_hidden_size"],
         variant,
@@ -161,7 +160,7 @@ def _build_netvlad(config):
 def _nextvlad_settings(config):
     values = config.hyperparameters
     return {
-        "feature_sizes": config.feature_sizes,
+        "feature_sizes": config.seen_feature_sizes,
         "cluster_size": values["nextvlad_cluster_size"],
         "groups": values["groups"],
         "expansion": values["expansion"],
@@ -181,7 +180,7 @@ def _build_mixture_nextvlad(config):
 
 def _build_nextvlad_input(config):
     return FrameInput.reverse_whitened(
-        config.feature_names, config.feature_sizes, config.hyperparameters["eigenvalues"], name="frame_input"
+        config.feature_names, config.seen_feature_sizes, config.hyperparameters["eigenvalues"], name="frame_input"
     )
 
 

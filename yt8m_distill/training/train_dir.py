@@ -7,7 +7,7 @@ import tempfile
 
 import tensorflow as tf
 
-from yt8m_distill.models import ZOO, ModelConfig, read_model_flags, write_model_flags
+from yt8m_distill.models import ModelConfig, read_model_flags, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, CHECKPOINT_NAME
 from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
 from yt8m_distill.training.training_config import TrainingConfig
@@ -71,7 +71,7 @@ def _check_same_run(recorded, model_config, config):
     }
     differences = [(name, recorded.get(name), current[name]) for name in _FIXED_TOP_LEVEL]
     # A hyperparameter younger than the run has the default that the run had without it.
-    old = {**ZOO[model_config.model].hyperparameters, **recorded.get("hyperparameters", {})}
+    old = {**model_config.known_hyperparameters(), **recorded.get("hyperparameters", {})}
     new = model_config.hyperparameters
     differences += [(name, old.get(name), new.get(name)) for name in sorted({*old, *new} - _FREE_HYPERPARAMETERS)]
     training = recorded.get("training") or {}

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 
-from yt8m_distill.distillation import DistillationConfig
+from yt8m_distill.distillation import OF_STATES, DistillationConfig
 from yt8m_distill.models import LABEL_LOSSES, MIXUP_LEVELS
 from yt8m_distill.training.learning_rate import SCHEDULES
 
@@ -167,10 +167,10 @@ class TrainingConfig:
         if self.mixup_level == "frames":
             if not self.mixup_alpha:
                 raise ValueError("mixup_level='frames' needs --mixup_alpha, such as 0.2.")
-            if self.distillation is not None and "int" in self.distillation.losses:
+            for loss in self._losses_of_states():
                 raise ValueError(
-                    "Loss 'int' compares the states of teacher and student frame by frame, which mixed videos do not "
-                    "have in common. Use --mixup_level=encoding, or leave 'int' out of --distillation_losses."
+                    f"Loss {loss!r} compares the states of teacher and student frame by frame, which mixed videos do "
+                    f"not have in common. Use --mixup_level=encoding, or leave {loss!r} out of --distillation_losses."
                 )
 
     def _check_distillation(self):
@@ -214,11 +214,15 @@ class TrainingConfig:
                 "A teacher cache holds what the teacher said of each video, and nothing of mixtures of two. Leave out "
                 "--mixup_alpha or --teacher_cache."
             )
-        if self.teacher_cache and "int" in self.distillation.losses:
+        for loss in self._losses_of_states() if self.teacher_cache else ():
             raise ValueError(
-                "A teacher cache holds no intermediate states. Leave 'int' out of --distillation_losses, or leave out "
-                "--teacher_cache."
+                f"A teacher cache holds no intermediate states. Leave {loss!r} out of --distillation_losses, or leave "
+                "out --teacher_cache."
             )
+
+    def _losses_of_states(self):
+        losses = self.distillation.losses if self.distillation is not None else ()
+        return [loss for loss in OF_STATES if loss in losses]
 
     @property
     def teacher_dirs(self) -> list[str]:
