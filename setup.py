@@ -51,6 +51,7 @@ CONSOLE_SCRIPTS = [
     "yt8m-eval = yt8m_distill.cli.eval:main",
     "yt8m-inference = yt8m_distill.cli.inference:main",
     "yt8m-export = yt8m_distill.cli.export_model:main",
+    "yt8m-frames = yt8m_distill.cli.frames:main",
     "yt8m-ensemble = yt8m_distill.cli.ensemble:main",
     "yt8m-segment-eval = yt8m_distill.cli.segment_eval_inference:main",
     "yt8m-cache-teacher = yt8m_distill.cli.cache_teacher:main",

@@ -14,7 +14,7 @@ from yt8m_distill.data.atomic_file import open_atomic
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _TEACHER_COLOR, _TEACHER_MARKER = "#000000", "*"
-_STYLE = {
+STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -24,7 +24,7 @@ _STYLE = {
     "legend.frameon": False,
     "figure.dpi": 160,
 }
-_WIDTH = 8.0  # inches: 1280 pixels
+WIDTH = 8.0  # inches: 1280 pixels
 _LABEL_HEIGHT = 0.055  # of the axes
 
 Point = tuple[float, Summary]
@@ -40,8 +40,8 @@ def gap_figure(curves: dict[str, list[Point]], teacher: Point | None, x_label: s
       x_label: what x is, and its unit.
       log_x: whether x is logarithmic; otherwise every x of a curve has a tick.
     """
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH, 4.2), layout="constrained")
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 4.2), layout="constrained")
         axes = figure.add_subplot()
         if teacher is not None:
             _draw_teacher(axes, teacher[1])
@@ -75,8 +75,8 @@ def encodings_figure(panels: dict[str, np.ndarray], classes: np.ndarray) -> Figu
       panels: title -> points, float [N, 2].
       classes: class of each video, int [N].
     """
-    with rc_context({**_STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(_WIDTH, 4.6), layout="constrained")
+    with rc_context({**STYLE, "axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 4.6), layout="constrained")
         all_axes = figure.subplots(1, len(panels), sharex=True, sharey=True, squeeze=False)[0]
         for axes, (title, points) in zip(all_axes, panels.items()):
             for number, color, marker in zip(np.unique(classes), COLORS, MARKERS):
@@ -100,20 +100,26 @@ def frames_figure(selectors: list[TimelineRow], model: list[TimelineRow], num_fr
       model: rows below, in another.
       num_frames: of the video.
     """
-    rows = [(*row, COLORS[0]) for row in selectors] + [(*row, COLORS[1]) for row in model]
-    with rc_context({**_STYLE, "axes.grid": False, "axes.spines.left": False}):
-        figure = Figure(figsize=(_WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained")
-        axes = figure.add_subplot()
-        for height, (_, indices, color) in enumerate(rows):
-            axes.plot([-0.5, num_frames - 0.5], [height, height], color="#CCCCCC", linewidth=1, zorder=1)
-            width = max(0.7, num_frames / 250)  # of a frame, but wide enough to be seen
-            axes.bar(indices, 0.7, width, height - 0.35, color=color, linewidth=0, zorder=2)
-        axes.set_yticks(range(len(rows)), [title for title, *_ in rows])
-        axes.tick_params(axis="y", length=0)
-        axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(-0.5, num_frames - 0.5)
-        axes.set_xlabel(f"frame of a video of {num_frames} frames (counted from 0)")
+    rows, colors = [*selectors, *model], [COLORS[0]] * len(selectors) + [COLORS[1]] * len(model)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 0.8 + 0.3 * len(rows)), layout="constrained")
+        draw_frames(figure.add_subplot(), rows, colors, num_frames)
         return figure
+
+
+def draw_frames(axes, rows: list[TimelineRow], colors: list[str], num_frames: int) -> None:
+    """Draws the timelines of `frames_figure` into axes, each row in its colour."""
+    for height, ((_, indices), color) in enumerate(zip(rows, colors)):
+        axes.plot([-0.5, num_frames - 0.5], [height, height], color="#CCCCCC", linewidth=1, zorder=1)
+        width = max(0.7, num_frames / 250)  # of a frame, but wide enough to be seen
+        axes.bar(indices, 0.7, width, height - 0.35, color=color, linewidth=0, zorder=2)
+    axes.grid(False)
+    axes.spines["left"].set_visible(False)
+    axes.set_yticks(range(len(rows)), [title for title, _ in rows])
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(-0.5, num_frames - 0.5)
+    axes.set_xlabel(f"frame of a video of {num_frames} frames (counted from 0)")
 
 
 def save_figure(figure: Figure, path: str) -> None:
