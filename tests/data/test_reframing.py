@@ -145,3 +145,38 @@ def test_means_that_bytes_cannot_have_are_refused(value):
 def test_unknown_features_are_refused():
     with pytest.raises(ValueError, match=r"rgb, audio\. Received: 'flow'"):
         VideoMeans(["a"], [[]], {"flow": np.zeros((1, 4), np.float32)})
+
+
+# Labels in few shots.
+
+
+@pytest.mark.parametrize("share", [0.01, 0.15, 0.8])
+def test_a_share_of_the_frames_is_the_videos_own(share):
+    means = made_means(num_videos=60)
+    videos = ReframedVideos(means, telling_share=share, max_frames=200)
+    fillers, starts = set(), []
+    for number in range(60):
+        scenes, lengths = videos.scenes(number)
+        labels, frames = videos.video(number)
+        num_frames = len(frames["rgb"])
+        assert lengths.min() > 0 and lengths.sum() == num_frames
+        assert labels == sorted(means.labels[number])
+        is_own = scenes == number
+        assert abs(lengths[is_own].sum() - max(1, share * num_frames)) <= 0.5
+        fillers |= set(scenes[~is_own].tolist())
+        # Each scene has the mean of the video that it comes from.
+        for scene, start, length in zip(scenes, np.cumsum(lengths) - lengths, lengths):
+            written = dequantized(frames["rgb"][start : start + length]).mean(axis=0)
+            np.testing.assert_allclose(written, means.means["rgb"][scene], atol=0.01 + 1 / length)
+            if scene == number:
+                starts.append(start / num_frames)
+    assert len(fillers) <= 20 and (share > 0.5 or len(fillers) > 10)
+    assert np.std(starts) > 0.15  # anywhere in the video
+
+
+def test_telling_share_out_of_range():
+    for share in (0, 1.1, float("nan")):
+        with pytest.raises(ValueError, match="telling_share must be above 0, at most 1"):
+            ReframedVideos(made_means(), telling_share=share)
+    with pytest.raises(ValueError, match="needs other videos"):
+        ReframedVideos(one_mean(0.5), telling_share=0.5)

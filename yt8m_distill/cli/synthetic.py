@@ -69,6 +69,16 @@ def _define_flags(groups):
         upper_bound=1.0,
     )
     groups.values["mixed_share"].default_as_str = "a third"
+    groups.add(
+        group,
+        flags.DEFINE_float,
+        "telling_share",
+        1.0,
+        "Below 1, only this share of a video's frames is about its labels, in one to three shots anywhere in it; the "
+        "others are of a few fillers, and no video is mixed.",
+        lower_bound=0.0,
+        upper_bound=1.0,
+    )
     group = "Machine"
     groups.add(group, flags.DEFINE_integer, "num_workers", None, "Processes; the default is one a core.", lower_bound=1)
 
@@ -89,7 +99,7 @@ def _run(values):
         raise ValueError(f"--overwrite might delete the input, which is in --output_dir={values.output_dir}, too.")
     schema = RecordSchema(tuple(_FEATURES), tuple(_FEATURES.values()), num_classes=values.num_classes)
     means = read_video_means(files, schema)
-    videos = ReframedVideos(means, values.seed, values.max_frames, values.mixed_share)
+    videos = ReframedVideos(means, values.seed, values.max_frames, values.mixed_share, values.telling_share)
     total = values.num_videos or len(videos)
     with _progress_line(total) as show:
         paths = write_reframed_shards(
@@ -149,7 +159,7 @@ def _print_summary(summary, means):
         f"Frames of a video: mean {frames.mean():.0f}, median {np.median(frames):.0f}, 300 in "
         f"{np.mean(frames == 300):.0%} (real: 230, 232, 29%).",
         f"Labels of a video: {np.mean(summary.num_labels):.1f} ({in_records:.1f} in the input); "
-        f"{summary.mixed_share:.0%} of the videos are mixed.",
+        f"{summary.mixed_share:.0%} of the videos have scenes of others.",
         f"Means: {summary.mean_residual:.4f} from those of the input, whose spread between videos is "
         f"{summary.mean_spread:.2f}.",
     ]

@@ -39,6 +39,9 @@ _SHARE_OF_STILL_STEPS = 0.1
 _MEAN_STILL_STEPS = 2.5
 _SCENES_OF_MIXED_VIDEO = (2, 3)
 _MIN_SCENE_FRAMES = 5  # of all scenes but the last, which has one at least
+# Where labels live in few shots: how many, and how many videos the frames between them come from.
+_TELLING_SHOTS = (1, 2, 3)
+_NUM_FILLERS = 20
 
 _BYTES_PER_UNIT = np.float32(255 / 4)
 _MEAN_TOLERANCE = np.float32(0.02)  # in bytes, a third of a thousandth in features
@@ -99,26 +102,44 @@ class ReframedVideos:
     videos that share a label with it. A scene's frames have its own video's mean, and the labels are united, so that
     some are carried by one scene alone.
 
+    With `telling_share` below 1, a video's own frames are few: that share of all, in one to three shots that lie
+    anywhere. The frames between them are of a few fillers, the same for all videos, and their labels are not the
+    video's. There choosing frames well can pay.
+
     Args:
       videos: what to make frames for, and where other scenes come from.
       seed: of everything invented. A video's frames depend on it, its id and, if it is mixed, the videos beside it.
       max_frames: of a video.
       mixed_share: share of the videos that is to be mixed, from 0 to 1; a few less are, as short videos and those
-        whose labels no other video has cannot be.
+        whose labels no other video has cannot be. None is where `telling_share` is below 1.
+      telling_share: share of a video's frames that are its own, above 0.
 
     Raises:
-      ValueError: `max_frames` or `mixed_share` is out of range.
+      ValueError: `max_frames`, `mixed_share` or `telling_share` is out of range.
     """
 
-    def __init__(self, videos: VideoMeans, seed: int = 0, max_frames: int = MAX_FRAMES, mixed_share: float = 1 / 3):
+    def __init__(
+        self,
+        videos: VideoMeans,
+        seed: int = 0,
+        max_frames: int = MAX_FRAMES,
+        mixed_share: float = 1 / 3,
+        telling_share: float = 1.0,
+    ):
         if max_frames < 1:
             raise ValueError(f"max_frames must be at least 1. Received: {max_frames}.")
         if not 0 <= mixed_share <= 1:
             raise ValueError(f"mixed_share must be from 0 to 1. Received: {mixed_share}.")
+        if not 0 < telling_share <= 1:
+            raise ValueError(f"telling_share must be above 0, at most 1. Received: {telling_share}.")
+        if telling_share < 1 and len(videos.ids) < 2:
+            raise ValueError("telling_share below 1 needs other videos, for the frames that are not a video's own.")
         self.videos = videos
         self.seed = seed
         self.max_frames = max_frames
         self.mixed_share = mixed_share
+        self.telling_share = telling_share
+        self._fillers = np.random.default_rng([seed, len(videos.ids)]).permutation(len(videos.ids))[:_NUM_FILLERS]
         self._videos_of_label: dict[int, list[int]] = {}
         for number, labels in enumerate(videos.labels):
             for label in labels:
@@ -131,7 +152,8 @@ class ReframedVideos:
         """Labels, ascending, and frames, feature name -> uint8 [num_frames, size], of one video."""
         rng = self._rng(number)
         scenes, lengths = self._draw_scenes(rng, number)
-        labels = sorted({int(label) for scene in scenes for label in self.videos.labels[scene]})
+        labelled = scenes if self.telling_share == 1 else [number]
+        labels = sorted({int(label) for scene in labelled for label in self.videos.labels[scene]})
         moments = [_draw_moments(rng, length) for length in lengths]
         frames = {}
         for name, means in self.videos.means.items():
@@ -150,6 +172,8 @@ class ReframedVideos:
 
     def _draw_scenes(self, rng, number):
         num_frames = min(draw_num_frames(rng), self.max_frames)
+        if self.telling_share < 1:
+            return self._draw_telling_shots(rng, number, num_frames)
         wanted = int(rng.choice(_SCENES_OF_MIXED_VIDEO)) if rng.random() < self.mixed_share else 1
         labels, others = self.videos.labels[number], set()
         for _ in range(min(wanted, num_frames // _MIN_SCENE_FRAMES) - 1 if len(labels) else 0):
@@ -158,6 +182,19 @@ class ReframedVideos:
         spare = num_frames - _MIN_SCENE_FRAMES * (len(scenes) - 1)
         cuts = np.sort(rng.integers(0, spare, len(scenes) - 1)) + _MIN_SCENE_FRAMES * np.arange(1, len(scenes))
         return scenes, np.diff([0, *cuts, num_frames])
+
+
+    def _draw_telling_shots(self, rng, number, num_frames):
+        """Shots of the video's own, and fillers before, between and after them."""
+        num_telling = max(1, round(num_frames * self.telling_share))
+        num_shots = min(int(rng.choice(_TELLING_SHOTS)), num_telling)
+        own = np.diff([0, *np.sort(rng.choice(np.arange(1, num_telling), num_shots - 1, replace=False)), num_telling])
+        num_others = num_frames - num_telling
+        gaps = np.diff([0, *np.sort(rng.integers(0, num_others + 1, num_shots)), num_others])
+        fillers = self._fillers[self._fillers != number]
+        lengths, scenes = np.zeros(2 * num_shots + 1, int), rng.choice(fillers, 2 * num_shots + 1)
+        lengths[1::2], lengths[::2], scenes[1::2] = own, gaps, number
+        return scenes[lengths > 0], lengths[lengths > 0]
 
 
 def draw_num_frames(rng: np.random.Generator) -> int:

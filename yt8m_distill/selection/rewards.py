@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-REWARDS = ("immediate", "delayed", "gap")
 _TOP_K = 20
 _EPSILON = 1e-6
 

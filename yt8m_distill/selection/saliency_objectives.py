@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-OBJECTIVES = ("ac", "sal_cl", "sal_rank")
 _MARGIN = 1.0
 _EPSILON = 1e-6
 
