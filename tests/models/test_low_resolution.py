@@ -92,7 +92,7 @@ def test_a_model_of_low_resolution_is_the_model_on_frames_of_low_resolution(name
     [
         ({"frame_pooling": 0}, "frame_pooling must be a whole number, at least 1"),
         ({"bit_depth": 9}, "bit_depth must be a whole number from 1 to 8"),
-        ({"leading_values": "rgb"}, "such as rgb:1. Received: 'rgb'"),
+        ({"leading_values": "rgb:0"}, "Received: 'rgb:0'"),
         ({"leading_values": "rgb:5"}, "Received: 'rgb:5'"),
         ({"leading_values": "sound:1"}, "Received: 'sound:1'"),
         ({"leading_values": 3}, "must be text"),
@@ -102,6 +102,12 @@ def test_a_model_of_low_resolution_is_the_model_on_frames_of_low_resolution(name
 def test_says_what_is_wrong(hyperparameters, message):
     with pytest.raises(ValueError, match=message):
         ModelConfig("LstmModel", *FEATURES, hyperparameters=hyperparameters)
+
+
+def test_the_teacher_beside_it_is_of_full_resolution():
+    config = ModelConfig("LstmModel", *FEATURES, hyperparameters={"frame_pooling": 2, "leading_values": "rgb:2"})
+    assert config.seen_feature_sizes == (2, 2)
+    assert config.reading_all_frames() == ModelConfig("LstmModel", *FEATURES)
 
 
 def test_a_video_level_model_has_no_frames_to_lower_the_resolution_of():

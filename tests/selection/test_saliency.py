@@ -10,7 +10,6 @@ from tests.training.tiny_runs import save_model
 from yt8m_distill.analysis import model_cost
 from yt8m_distill.data import RecordSchema
 from yt8m_distill.models import ModelConfig, create_model, load_model, warm_start
-from yt8m_distill.selection.saliency import columns_of
 from yt8m_distill.selection.saliency_scorer import SaliencyScorer
 from yt8m_distill.serving import export_saved_model
 from yt8m_distill.stack import keras
@@ -53,18 +52,6 @@ def test_scorer_reads_its_columns_only_and_takes_bytes():
     np.testing.assert_array_equal(scorer(others), expected)
     dequantized = FRAMES * np.float32(4 / 255) + np.float32(4 / 512 - 2)
     np.testing.assert_allclose(scorer(dequantized), expected, atol=1e-5)
-
-
-def test_columns_of_features():
-    names, sizes = ("rgb", "audio"), (4, 2)
-    assert columns_of("rgb:2", names, sizes) == [0, 1]
-    assert columns_of("audio", names, sizes) == [4, 5]
-    assert columns_of("audio:1, rgb:1", names, sizes) == [4, 0]
-    for inputs, message in (("sound", "rgb or audio. Received: 'sound'"), ("rgb:5", "'rgb' has 1 to 4 values")):
-        with pytest.raises(ValueError, match=message):
-            columns_of(inputs, names, sizes)
-    with pytest.raises(ValueError, match="1 to 4 values"):
-        columns_of("rgb:0", names, sizes)
 
 
 @pytest.mark.parametrize("name", ["LstmModel", "HierarchicalLstmModel", "FrameLevelLogisticModel"])
@@ -164,7 +151,7 @@ def test_costs_the_scores_of_all_frames_and_the_chosen_ones():
         ({"model": "LogisticModel", "feature_names": ("mean_rgb",)}, "reads mean features and has no frames to choose"),
         ({"num_sampled_frames": None}, "a whole number from 1 to 12"),
         ({"hyperparameters": {"saliency_objective": "sal"}}, "must be one of ac, sal_cl, sal_rank"),
-        ({"hyperparameters": {"saliency_inputs": "video"}}, "must name features, rgb. Received: 'video'"),
+        ({"hyperparameters": {"saliency_inputs": "video"}}, "must name features: rgb. Received: 'video'"),
         ({"hyperparameters": {"saliency_inputs": 3}}, "must be text"),
     ],
 )

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import tensorflow as tf
 
 from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.models.hyperparameters import check_hyperparameters, check_whole_number
+from yt8m_distill.models.leading_values import columns_of, leading_values
 from yt8m_distill.models.learned_selection import LEARNED_SELECTIONS, LearnedSelection
 from yt8m_distill.models.low_resolution import FULL_BITS, LowResolution
 from yt8m_distill.models.video_classifier import VideoClassifier
-from yt8m_distill.models.zoo import ZOO, block_length, build_classifier
+from yt8m_distill.models.zoo import FRAME_HYPERPARAMETERS, ZOO, block_length, build_classifier
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +87,7 @@ class ModelConfig:
         if self.frame_budgets and self.sampler is None:
             raise ValueError("frame_budgets need num_sampled_frames, the largest of them.")
         self.schema  # noqa: B018 - validates the features
-        self.seen_columns  # noqa: B018 - validates leading_values
+        self.seen_feature_sizes  # noqa: B018 - validates leading_values
 
     @property
     def frame_level(self) -> bool:
@@ -143,28 +143,24 @@ class ModelConfig:
         return self.num_slots if not self.frame_level else -(-self.num_slots // self.hyperparameters["frame_pooling"])
 
     @property
-    def seen_columns(self) -> list[int] | None:
-        """The values of a frame that the model sees, or None for all."""
-        leading = self.hyperparameters.get("leading_values")
-        if not leading:
-            return None
-        sizes = leading_sizes(leading, self.feature_names, self.feature_sizes)
-        starts = itertools.accumulate((0, *self.feature_sizes))
-        return [start + column for start, size in zip(starts, sizes) for column in range(size)]
-
-    @property
     def seen_feature_sizes(self) -> tuple[int, ...]:
         """Width of each feature as the encoder gets it."""
-        leading = self.hyperparameters.get("leading_values")
-        return leading_sizes(leading, self.feature_names, self.feature_sizes) if leading else self.feature_sizes
+        text = self.hyperparameters.get("leading_values")
+        if not text:
+            return self.feature_sizes
+        kept = leading_values(text, self.feature_names, self.feature_sizes, "leading_values")
+        return tuple(kept.get(name, size) for name, size in zip(self.feature_names, self.feature_sizes))
 
     def _low_resolution(self):
         if not self.frame_level:
             return None
         pooling, bits = (self.hyperparameters[name] for name in ("frame_pooling", "bit_depth"))
-        if pooling == 1 and bits == FULL_BITS and self.seen_columns is None:
+        kept, columns = self.seen_feature_sizes, None
+        if kept != self.feature_sizes:
+            columns = columns_of(dict(zip(self.feature_names, kept)), self.feature_names, self.feature_sizes)
+        if pooling == 1 and bits == FULL_BITS and columns is None:
             return None
-        return LowResolution(pooling, self.seen_columns, bits, name="low_resolution")
+        return LowResolution(pooling, columns, bits, name="low_resolution")
 
     def num_read(self, num_frames: int) -> int:
         """Frames that the model reads of a video of so many, at most; 1 for a video-level model."""
@@ -194,8 +190,8 @@ class ModelConfig:
         )
 
     def reading_all_frames(self) -> ModelConfig:
-        """The same model without its frame budget, and with as many blocks as a teacher has."""
-        own = set(ZOO[self.model].hyperparameters) - {"num_blocks", "block_length"}
+        """The same model without its frame budget, at full resolution and with as many blocks as a teacher has."""
+        own = set(ZOO[self.model].hyperparameters) - {"num_blocks", "block_length", *FRAME_HYPERPARAMETERS}
         hyperparameters = {name: value for name, value in self.hyperparameters.items() if name in own}
         return ModelConfig(
             self.model,
@@ -331,25 +327,6 @@ def create_model(model: str, feature_names, feature_sizes, **config_and_hyperpar
     return ModelConfig(
         model, tuple(feature_names), tuple(feature_sizes), **config, hyperparameters=hyperparameters
     ).build()
-
-
-def leading_sizes(leading: str, feature_names, feature_sizes) -> tuple[int, ...]:
-    """Width of each feature of which "rgb:256" keeps the first 256 values; features that it does not name stay whole.
-
-    Raises:
-      ValueError: no such feature, or not so many values.
-    """
-    sizes = dict(zip(feature_names, feature_sizes))
-    for part in leading.split(","):
-        name, _, number = part.strip().partition(":")
-        if name not in sizes or not number.isdecimal() or not 0 < int(number) <= sizes[name]:
-            example = f"{feature_names[0]}:{max(1, feature_sizes[0] // 4)}"
-            raise ValueError(
-                "leading_values must say of features how many of their values, which they have, such as "
-                f"{example}. Received: {leading!r}."
-            )
-        sizes[name] = int(number)
-    return tuple(sizes.values())
 
 
 def _check_same_classifier(shared, own):

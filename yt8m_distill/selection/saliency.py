@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-
 import tensorflow as tf
 
 from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.leading_values import columns_of, leading_values
 from yt8m_distill.models.macs import macs_by_layer
 from yt8m_distill.selection.saliency_objectives import (
     action_classifier_losses,
@@ -146,26 +145,8 @@ class SaliencyClassifier(VideoClassifier):
 
 
 def _scorer(config, flag, objective):
-    columns = columns_of(config.hyperparameters[flag], config.feature_names, config.feature_sizes, flag)
+    named = leading_values(config.hyperparameters[flag], config.feature_names, config.feature_sizes, flag)
+    columns = columns_of(named, config.feature_names, config.feature_sizes)
     num_classes = config.num_classes if objective == "ac" else 0
     hidden_size = config.hyperparameters["saliency_hidden_size"]
     return SaliencyScorer(columns, hidden_size, num_classes, name=flag.replace("inputs", "scorer")), objective
-
-
-def columns_of(inputs: str, feature_names, feature_sizes, flag: str = "saliency_inputs") -> list[int]:
-    """Columns of a frame that "rgb:64,audio" names: the first 64 values of rgb and all of audio.
-
-    Raises:
-      ValueError: no such feature, or not so many values.
-    """
-    columns, starts = [], dict(zip(feature_names, itertools.accumulate((0, *feature_sizes))))
-    for part in inputs.split(","):
-        name, _, number = part.strip().partition(":")
-        if name not in starts:
-            raise ValueError(f"{flag} must name features, {' or '.join(feature_names)}. Received: {inputs!r}.")
-        size = feature_sizes[list(feature_names).index(name)]
-        wanted = int(number) if number.isdecimal() else size if not number else 0
-        if not 0 < wanted <= size:
-            raise ValueError(f"{flag}: feature {name!r} has 1 to {size} values to read. Received: {inputs!r}.")
-        columns.extend(range(starts[name], starts[name] + wanted))
-    return columns
