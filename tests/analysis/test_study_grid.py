@@ -5,6 +5,7 @@ import pytest
 
 from tests.analysis.tiny_grid import tiny_grid
 from yt8m_distill.analysis.study_grid import make_grid, read_grid
+from yt8m_distill.analysis.study_run import train_dir_of
 from yt8m_distill.distillation import DistillationConfig
 
 AUDIOSET = pathlib.Path(__file__).parents[2] / "studies" / "audioset.json"
@@ -117,6 +118,21 @@ def test_the_digest_tells_what_the_result_depends_on():
     ]
     digests = {run.digest("data", ["t"]) for run in (first, *others)}
     assert len({*digests, first.digest("other data", ["t"]), first.digest("data", ["u"])}) == 10
+
+
+def test_a_method_may_start_from_the_weights_of_another():
+    longer = {"name": "Longer", "starts_from": "Uniform"}
+    runs = runs_of(longer, {"name": "Dense", "starts_from": "Teacher"})
+    run = runs["longer_k3_s7"]
+    assert run.starts_from == "uniform_k3_s7" and run.needs == ("uniform_k3_s7",)
+    assert run.training_config("study").initial_train_dir == train_dir_of("study", "uniform_k3_s7")
+    assert runs["dense_k2_s0"].starts_from == "teacher_s0"
+    assert runs["uniform_k3_s7"].training_config("study").initial_train_dir == ""
+    assert run.digest("data", ["a"]) != run.digest("data", ["b"])
+    for source in ("Longer", "Nothing"):  # a method below, or none
+        assert f"starts_from={source!r} is neither 'Teacher' nor a method above it" in message(
+            {"name": "A", "starts_from": source}, longer
+        )
 
 
 def test_mistakes_are_named():

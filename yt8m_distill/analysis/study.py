@@ -159,7 +159,7 @@ class Study:
         for run in self._by_name.values():  # teachers first
             if run.data_patterns not in fingerprints:
                 fingerprints[run.data_patterns] = data_fingerprint(*run.data_patterns)
-            of_teachers = [digests[teacher] for teacher in run.teachers]
+            of_teachers = [digests[name] for name in run.learned_from]
             digests[run.name] = run.digest(fingerprints[run.data_patterns], of_teachers)
         return digests
 

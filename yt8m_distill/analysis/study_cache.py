@@ -37,6 +37,8 @@ class StudyCache:
     def needs(self) -> tuple[str, ...]:
         return self.teachers
 
+    learned_from = needs
+
     def digest(self, data: str, of_teachers: list[str]) -> str:
         """As `StudyRun.digest`."""
         text = json.dumps([self.teacher_checkpoint, self.encodings, data, of_teachers])

@@ -20,6 +20,8 @@ and `seeds`, or a budget in other units (`frame_percent`, `every_n`), or, as one
 - `distillation`: fields of DistillationConfig; without it the method is trained on labels alone;
 - `teachers`: `same_seed` (serial: this if it is left out), `all_seeds` (their average) or `none` (parallel, baselines);
 - `cache`: true to learn from a teacher cache, which is made when the teachers are there;
+- `starts_from`: "Teacher", or the name of a method above, whose run of the same number of frames and seed gives the
+  weights that training on labels starts from, such as those of the frames that `skip_frame` and `saliency` choose for;
 - `checkpoint`: `latest`, or `best` by GAP on the evaluation records, after each pass of which it is then evaluated.
 """
 
@@ -42,13 +44,13 @@ _REQUIRED = ("title", "train_data_pattern", "eval_data_pattern", "seeds", "num_s
 _OPTIONAL = ("training", "teacher")
 _OF_TEACHER = ("model", "training", "checkpoint")
 _OF_METHOD = ("name", "group", "model", "training", "distillation", "teachers", "cache", "checkpoint", "for_each")
-_OF_METHOD += ("num_sampled_frames", "seeds")
+_OF_METHOD += ("num_sampled_frames", "seeds", "starts_from")
 _OTHER_BUDGETS = ("frame_percent", "every_n", "frame_budgets")
 _PARTS = {"name": str, "group": str, "methods": list, "teacher": dict, "model": dict, "training": dict}
 _PARTS.update(distillation=dict, for_each=dict)
 # What the study itself gives each run.
 _SET_BY_STUDY = ("train_dir", "train_data_pattern", "eval_data_pattern", "seed", "start_new_model", "distillation")
-_SET_BY_STUDY += ("teacher_dir", "teacher_checkpoint", "teacher_cache")
+_SET_BY_STUDY += ("teacher_dir", "teacher_checkpoint", "teacher_cache", "initial_train_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +102,7 @@ def make_grid(source: dict) -> StudyGrid:
         _check_keys("a method", method, _OF_METHOD, ("name",))
         _check_parts(f"method {method['name']!r}", method)
         for combination in _combinations(method):
-            runs += _method_runs(source, combination, teachers)
+            runs += _method_runs(source, combination, teachers, runs)
     _check_names(runs)
     return StudyGrid(source, tuple(runs), caches_of(runs))
 
@@ -113,7 +115,7 @@ def _teacher_runs(source):
     return [settings.run("teacher", seed, None) for seed in source["seeds"]]
 
 
-def _method_runs(source, method, teachers):
+def _method_runs(source, method, teachers, runs_above):
     settings = _Settings(source, method)
     name = method["name"]
     seeds = method.get("seeds", source["seeds"])
@@ -139,8 +141,23 @@ def _method_runs(source, method, teachers):
             raise ValueError(f"method {name!r}: there is no teacher of seed {seed}. Give the grid a `teacher`.")
         of_run = tuple(teachers[teacher].name for teacher in chosen)
         teacher_checkpoint = teachers[chosen[0]].checkpoint if chosen else "latest"
-        runs.append(settings.run(method.get("group", ""), seed, budget, of_run, teacher_checkpoint))
+        source_run = _source_run(method, runs_above, budget, seed)
+        runs.append(settings.run(method.get("group", ""), seed, budget, of_run, teacher_checkpoint, source_run))
     return runs
+
+
+def _source_run(method, runs_above, budget, seed):
+    """The name of the run that a method's run starts from, "" if it starts from fresh weights."""
+    wanted = method.get("starts_from")
+    if wanted is None:
+        return ""
+    for run in runs_above:
+        if run.method == wanted and run.seed == seed and (wanted == TEACHER or run.model.num_sampled_frames == budget):
+            return run.name
+    raise ValueError(
+        f"method {method['name']!r}: starts_from={wanted!r} is neither {TEACHER!r} nor a method above it with a run of "
+        f"{budget} frames and seed {seed}."
+    )
 
 
 class _Settings:
@@ -176,7 +193,7 @@ class _Settings:
     def has_other_budget(self):
         return any(self.model.get(name) for name in _OTHER_BUDGETS)
 
-    def run(self, group, seed, num_sampled_frames, teachers=(), teacher_checkpoint="latest"):
+    def run(self, group, seed, num_sampled_frames, teachers=(), teacher_checkpoint="latest", starts_from=""):
         run = StudyRun(
             name=_run_name(self.method["name"], self._num_slots(num_sampled_frames), seed),
             method=self.method["name"],
@@ -191,6 +208,7 @@ class _Settings:
             teacher_checkpoint=teacher_checkpoint,
             train_data_pattern=self.source["train_data_pattern"],
             eval_data_pattern=self.source["eval_data_pattern"],
+            starts_from=starts_from,
         )
         self._made(lambda: run.training_config("unused"))
         return run

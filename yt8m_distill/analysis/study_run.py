@@ -79,6 +79,7 @@ class StudyRun:
       checkpoint: which of its checkpoints is evaluated, and what its students learn from.
       teacher_checkpoint: which of the teachers'.
       train_data_pattern, eval_data_pattern: globs of records.
+      starts_from: name of the run whose weights training on labels starts from; "" for fresh ones.
     """
 
     name: str
@@ -94,6 +95,7 @@ class StudyRun:
     teacher_checkpoint: str
     train_data_pattern: str
     eval_data_pattern: str
+    starts_from: str = ""
 
     def training_config(self, study_dir: str) -> TrainingConfig:
         """The configuration of the run in a study's directory; ValueError as `TrainingConfig`."""
@@ -105,6 +107,7 @@ class StudyRun:
             distillation=self.distillation,
             teacher_dir=",".join(train_dir_of(study_dir, teacher) for teacher in self.teachers),
             teacher_checkpoint=self.teacher_checkpoint,
+            initial_train_dir=train_dir_of(study_dir, self.starts_from) if self.starts_from else "",
             **self._cache_setting(study_dir),
             **{"keep_checkpoints": 1, **self.training},
         )
@@ -112,7 +115,13 @@ class StudyRun:
     @property
     def needs(self) -> tuple[str, ...]:
         """Names of what must be there before it starts."""
-        return (*self.teachers, cache_name(self.teachers)) if self.cache else self.teachers
+        cache = (cache_name(self.teachers),) if self.cache else ()
+        return (*self.learned_from, *cache)
+
+    @property
+    def learned_from(self) -> tuple[str, ...]:
+        """Names of the runs whose weights or outputs it uses."""
+        return (*self.teachers, self.starts_from) if self.starts_from else self.teachers
 
     @property
     def train_data_patterns(self) -> tuple[str, ...]:
@@ -148,11 +157,12 @@ class StudyRun:
 
         Args:
           data: that of `data_fingerprint`.
-          of_teachers: the digests of its teachers.
+          of_teachers: the digests of the runs that it has learned from.
         """
         run = dataclasses.asdict(self)
         for name in ("name", "method", "group", "train_data_pattern", "eval_data_pattern", "teachers"):
             del run[name]
+        del run["starts_from"]  # its digest is among those
         run["model"] = _non_defaults(self.model, ModelConfig)
         known, chosen = self.model.known_hyperparameters(), self.model.hyperparameters
         run["model"]["hyperparameters"] = {n: v for n, v in sorted(chosen.items()) if v != known[n]}
