@@ -59,6 +59,9 @@ def test_report_of_an_unfinished_study(study_dir):
     assert "Not finished: `uniform_k2_s0`." in text
     assert "(one: no spread)" in text and "±" not in text.split("### GAP against")[0]
     assert "Teacher (all frames): .800 / .400.\nNothing was published for this network." in text
+    # (.731 - .715) / (.811 - .715), .012 / .052, .012 / .034, .013 / .026, .011 / .016
+    shares = "17% at k=6, 23% at k=10, 35% at k=15, 50% at k=20, 69% at k=30"
+    assert f"For the H-RNN, serial rep + pred + CE, they are {shares}." in text
     names = ("gap_by_frames", "gap_by_macs", "encodings", "frames")
     for name in names:
         file = f"{name}_FrameLevelLogisticModel.png"
