@@ -83,12 +83,13 @@ def write_encodings_figure(study_dir: str, results: StudyResults, eval_data_patt
 def write_frames_figure(study_dir: str, results: StudyResults) -> FigureFile:
     """Frames of one video that the selectors and a trained student read; raises as `write_encodings_figure`."""
     finished = results.runs[results.runs["num_sampled_frames"].notna() & results.runs["gap"].notna()]
-    samplers = finished.apply(lambda run: _model_config(study_dir, run).sampler is not None, axis=1)
-    finished = finished[samplers.astype(bool)]  # what a network chooses differs from video to video: see frames.py
-    if finished.empty:
-        raise ValueError("no run with a frame budget has finished yet.")
-    run = finished.loc[finished["gap"].idxmax()]
-    k, trained = int(run["num_sampled_frames"]), _model_config(study_dir, run)
+    for _, run in finished.sort_values("gap", ascending=False).iterrows():
+        trained = _model_config(study_dir, run)
+        if trained.sampler is not None:  # what a network chooses differs from video to video: see frames.py
+            break
+    else:
+        raise ValueError("no run of a selector has finished yet.")
+    k = int(run["num_sampled_frames"])
     num_frames = trained.max_frames
     selectors = [
         (method, _frames_read(FrameSampler(method, k, max_frames=num_frames), num_frames))
