@@ -12,7 +12,7 @@ from yt8m_distill.analysis.study import Study
 from yt8m_distill.analysis.study_grid import make_grid
 from yt8m_distill.analysis.study_run import COLUMNS, StudyRun
 from yt8m_distill.data import list_record_files
-from yt8m_distill.models import load_model
+from yt8m_distill.models import checkpoint_path, load_model, restore_weights
 from yt8m_distill.training import evaluate
 
 SERIAL = {"name": "Serial", "group": "published", "distillation": {"losses": ["ce", "rep", "pred"]}, "cache": True}
@@ -185,3 +185,24 @@ def test_a_parallel_student_is_compared_with_the_teacher_trained_beside_it(patte
 def test_the_grid_is_kept_with_the_results(finished, pattern):
     grid = json.loads((finished / "grid.json").read_text())
     assert grid == tiny_grid(pattern, SERIAL, ANY_K, **ONE_RUN)
+
+
+# Runs that train nothing.
+
+
+def test_a_trained_network_is_evaluated_on_frames_that_are_chosen_for_it(pattern, finished, tmp_path):
+    choices = [
+        {"name": f"Dense, {choice}", "starts_from": "Teacher", "choice": choice}
+        for choice in ("sampler", "oracle", "empirical")
+    ]
+    shutil.copytree(finished / "runs" / "teacher_s0", tmp_path / "runs" / "teacher_s0")
+    assert study_of(tmp_path, pattern, *choices, only="dense").execute(1, 1) == {}
+    table = results_of(tmp_path).droplevel(1)
+    rows = [table.loc[f"dense-{choice}_k2_s0"] for choice in ("sampler", "oracle", "empirical")]
+    assert all(0 < row["gap"] <= 1 and pd.isna(row["steps"]) and pd.isna(row["train_seconds"]) for row in rows)
+    config = load_model(str(finished / "runs" / "teacher_s0" / "train")).model_config.with_num_sampled_frames(2)
+    model = config.build()
+    restore_weights(model, checkpoint_path(str(finished / "runs" / "teacher_s0" / "train")))
+    expected = evaluate(model, list_record_files(pattern))
+    assert rows[0]["gap"] == pytest.approx(expected["gap"], abs=1e-6)
+    assert rows[0]["macs"] == model_cost(model, 8)["macs"] == rows[1]["macs"]

@@ -129,6 +129,10 @@ def test_a_method_may_start_from_the_weights_of_another():
     assert runs["dense_k2_s0"].starts_from == "teacher_s0"
     assert runs["uniform_k3_s7"].training_config("study").initial_train_dir == ""
     assert run.digest("data", ["a"]) != run.digest("data", ["b"])
+    oracle = runs_of({"name": "Oracle", "starts_from": "Teacher", "choice": "oracle"})["oracle_k2_s0"]
+    assert (oracle.choice, oracle.needs) == ("oracle", ("teacher_s0",))
+    assert "choice must be one of" in message({"name": "A", "starts_from": "Teacher", "choice": "best"})
+    assert "choice needs starts_from" in message({"name": "A", "choice": "oracle"})
     for source in ("Longer", "Nothing"):  # a method below, or none
         assert f"starts_from={source!r} is neither 'Teacher' nor a method above it" in message(
             {"name": "A", "starts_from": source}, longer

@@ -89,18 +89,6 @@ def test_training_teaches_the_scorer_and_nothing_else(objective):
     ] * 4
 
 
-def test_a_window_is_worth_what_the_network_says_of_the_labels_when_it_sees_it_alone():
-    model = make_model()
-    usefulness, is_window = model._usefulness(INPUTS["frames"], INPUTS["num_frames"], tf.constant(LABELS, tf.float32))
-    plain = make_model(seed=2, frame_sampling="uniform", k=5)
-    warm_start(plain, model, "a plain model")
-    np.testing.assert_array_equal(is_window, [[1, 1, 1], [1, 1, 0], [1, 0, 0], [0, 0, 0]])
-    for video, window in np.argwhere(is_window):
-        part = FRAMES[video, 5 * window : min(5 * window + 5, NUM_FRAMES[video])]
-        alone = plain({"sampled_frames": part[None], "num_sampled_frames": np.array([len(part)])})["predictions"][0]
-        assert float(usefulness[video, window]) == pytest.approx(np.mean(alone.numpy()[LABELS[video]]), rel=1e-5)
-
-
 @pytest.mark.parametrize("objective", ["ac", "sal_cl", "sal_rank"])
 def test_finds_the_frames_that_tell_the_class(objective):
     """One frame of ten shows the class, in the network's own terms; the scorer sees another column that marks it."""

@@ -10,7 +10,6 @@ from yt8m_distill.selection.saliency_objectives import (
     action_classifier_losses,
     saliency_classification_losses,
     saliency_ranking_losses,
-    usefulness_of,
 )
 
 VALID = tf.constant([[True, True, True], [True, True, False], [False, False, False]])
@@ -18,12 +17,6 @@ VALID = tf.constant([[True, True, True], [True, True, False], [False, False, Fal
 
 def sigmoid(value):
     return 1 / (1 + math.exp(-value))
-
-
-def test_usefulness_is_the_mean_probability_of_the_labels():
-    predictions = tf.constant([[[0.9, 0.5, 0.1], [0.2, 0.4, 0.6]]] * 2)
-    labels = tf.constant([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])
-    np.testing.assert_allclose(usefulness_of(predictions, labels), [[0.5, 0.4], [0, 0]], rtol=1e-6)
 
 
 def test_each_frame_is_classified_as_its_video():

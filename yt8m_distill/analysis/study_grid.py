@@ -22,6 +22,8 @@ and `seeds`, or a budget in other units (`frame_percent`, `every_n`), or, as one
 - `cache`: true to learn from a teacher cache, which is made when the teachers are there;
 - `starts_from`: "Teacher", or the name of a method above, whose run of the same number of frames and seed gives the
   weights that training on labels starts from, such as those of the frames that `skip_frame` and `saliency` choose for;
+- `choice`: trains nothing; the weights of `starts_from` are evaluated on k frames chosen by the `sampler` of the model,
+  by the `oracle`, which knows the labels, or by the places where that finds its frames (`empirical`);
 - `checkpoint`: `latest`, or `best` by GAP on the evaluation records, after each pass of which it is then evaluated.
 """
 
@@ -33,6 +35,7 @@ import json
 import re
 
 from yt8m_distill.analysis.study_cache import StudyCache, caches_of
+from yt8m_distill.analysis.study_choice import CHOICES
 from yt8m_distill.analysis.study_run import CHECKPOINTS, StudyRun
 from yt8m_distill.distillation import OF_STATES, DistillationConfig
 from yt8m_distill.models import ModelConfig
@@ -44,7 +47,7 @@ _REQUIRED = ("title", "train_data_pattern", "eval_data_pattern", "seeds", "num_s
 _OPTIONAL = ("training", "teacher")
 _OF_TEACHER = ("model", "training", "checkpoint")
 _OF_METHOD = ("name", "group", "model", "training", "distillation", "teachers", "cache", "checkpoint", "for_each")
-_OF_METHOD += ("num_sampled_frames", "seeds", "starts_from")
+_OF_METHOD += ("num_sampled_frames", "seeds", "starts_from", "choice")
 _OTHER_BUDGETS = ("frame_percent", "every_n", "frame_budgets")
 _PARTS = {"name": str, "group": str, "methods": list, "teacher": dict, "model": dict, "training": dict}
 _PARTS.update(distillation=dict, for_each=dict)
@@ -173,6 +176,10 @@ class _Settings:
         self.cache = method.get("cache", False)
         _check_choice(f"{self.where}: checkpoint", self.checkpoint, CHECKPOINTS)
         _check_choice(f"{self.where}: cache", self.cache, (False, True))
+        self.choice = method.get("choice", "")
+        _check_choice(f"{self.where}: choice", self.choice, ("", *CHOICES))
+        if self.choice and "starts_from" not in method:
+            raise ValueError(f"{self.where}: choice needs starts_from, the method whose network is evaluated.")
         if "num_sampled_frames" in self.model:
             raise ValueError(f"{self.where}: num_sampled_frames belongs beside `model`, not into it.")
         allowed = [name for name in _fields(TrainingConfig) if name not in _SET_BY_STUDY]
@@ -209,6 +216,7 @@ class _Settings:
             train_data_pattern=self.source["train_data_pattern"],
             eval_data_pattern=self.source["eval_data_pattern"],
             starts_from=starts_from,
+            choice=self.choice,
         )
         self._made(lambda: run.training_config("unused"))
         return run

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from yt8m_distill.analysis.cost import model_cost
 from yt8m_distill.analysis.shapes import build_without_values
+from yt8m_distill.analysis.study_choice import evaluate_choice
 from yt8m_distill.data import estimate_num_records, evaluation_dataset, list_record_files, readable_errors
 from yt8m_distill.distillation import LOSSES, DistillationConfig
 from yt8m_distill.metrics import EvaluationMetrics
@@ -80,6 +81,7 @@ class StudyRun:
       teacher_checkpoint: which of the teachers'.
       train_data_pattern, eval_data_pattern: globs of records.
       starts_from: name of the run whose weights training on labels starts from; "" for fresh ones.
+      choice: of `CHOICES`: evaluate the weights of `starts_from` on frames that are chosen so, and train nothing.
     """
 
     name: str
@@ -96,6 +98,7 @@ class StudyRun:
     train_data_pattern: str
     eval_data_pattern: str
     starts_from: str = ""
+    choice: str = ""
 
     def training_config(self, study_dir: str) -> TrainingConfig:
         """The configuration of the run in a study's directory; ValueError as `TrainingConfig`."""
@@ -163,6 +166,8 @@ class StudyRun:
         for name in ("name", "method", "group", "train_data_pattern", "eval_data_pattern", "teachers"):
             del run[name]
         del run["starts_from"]  # its digest is among those
+        if not self.choice:
+            del run["choice"]  # so that runs from before it existed stay what they are
         run["model"] = _non_defaults(self.model, ModelConfig)
         known, chosen = self.model.known_hyperparameters(), self.model.hyperparameters
         run["model"]["hyperparameters"] = {n: v for n, v in sorted(chosen.items()) if v != known[n]}
@@ -181,6 +186,8 @@ class StudyRun:
         Raises:
           ValueError, OSError: as `train` and `evaluate`.
         """
+        if self.choice:
+            return [self._evaluated_choice(study_dir)]
         config = self.training_config(study_dir)
         is_resumed = tf.train.latest_checkpoint(config.train_dir) is not None
         started = time.perf_counter()
@@ -196,6 +203,19 @@ class StudyRun:
         of_teacher = _of_own_teacher(self, config)
         row["teacher_gap"] = of_teacher.gap if of_teacher else None
         return [{**row, **_evaluated(self, model, config, of_teacher)} for model in _evaluated_models(self.model)]
+
+
+    def _evaluated_choice(self, study_dir):
+        source = train_dir_of(study_dir, self.starts_from)
+        model = _trained_model("teacher", load_model_config(source), checkpoint_path(source))
+        files = [list_record_files(pattern) for pattern in (self.eval_data_pattern, self.train_data_pattern)]
+        metrics = evaluate_choice(model, self.model.sampler, self.choice, self.model.num_slots, *files)
+        return {
+            **self.columns,
+            **{name: metrics[name] for name in _METRICS if name in metrics},
+            **_costs(self.model),
+            "train_dir": source,
+        }
 
 
 def run_dir_of(study_dir: str, name: str) -> str:
@@ -231,9 +251,12 @@ def _evaluated(run, model_config, config, of_teacher):
     files = list_record_files(run.eval_data_pattern, "evaluation")
     predictions = of_teacher.predictions if of_teacher else None
     metrics = evaluate(model, files, _BATCH_SIZE, label_loss=config.label_loss, teacher_predictions=predictions)
+    return {**{name: metrics[name] for name in _METRICS if name in metrics}, **_costs(model_config)}
+
+
+def _costs(model_config):
     cost = model_cost(build_without_values(model_config), model_config.max_frames)
     return {
-        **{name: metrics[name] for name in _METRICS if name in metrics},
         "num_sampled_frames": model_config.num_slots if model_config.has_frame_budget else None,
         "macs": cost["macs"],
         "params": cost["params"],

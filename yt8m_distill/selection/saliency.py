@@ -11,10 +11,10 @@ from yt8m_distill.selection.saliency_objectives import (
     action_classifier_losses,
     saliency_classification_losses,
     saliency_ranking_losses,
-    usefulness_of,
 )
 from yt8m_distill.selection.saliency_scorer import SaliencyScorer
 from yt8m_distill.selection.top_frames import top_frames, union_scores
+from yt8m_distill.selection.usefulness import mean_over_windows, window_usefulness
 
 
 class SaliencyClassifier(VideoClassifier):
@@ -96,48 +96,19 @@ class SaliencyClassifier(VideoClassifier):
         num_frames = saliency["num_frames"]
         usefulness, is_window = None, None
         if any(objective != "ac" for objective in self.objectives):
-            usefulness, is_window = self._usefulness(saliency["frames"], num_frames, labels)
+            usefulness, is_window = window_usefulness(self, saliency["frames"], num_frames, labels, self.window)
         losses = 0.0
         for scorer, objective, logits in zip(self.scorers, self.objectives, saliency["logits"]):
             if objective == "ac":
                 losses += action_classifier_losses(logits, labels, num_frames)
                 continue
-            scores = self._mean_over_windows(scorer.scores_of(logits), num_frames)
+            scores = mean_over_windows(scorer.scores_of(logits), num_frames, self.window)
             if objective == "sal_cl":
                 num_good = -(-self.num_sampled_frames // self.window)
                 losses += saliency_classification_losses(scores, usefulness, is_window, num_good)
             else:
                 losses += saliency_ranking_losses(scores, usefulness, is_window)
         return losses
-
-    def _usefulness(self, frames, num_frames, labels):
-        """What the network says of the labels when it sees one window alone: float32 [B, W], and which there are."""
-        windows, lengths = self._windows(frames), self._lengths(num_frames, tf.shape(frames)[1])
-        of_window = tf.where(lengths > 0)  # [N, 2]: only windows that hold frames are read
-        some, some_lengths = tf.gather_nd(windows, of_window), tf.gather_nd(lengths, of_window)
-        some.set_shape([None, self.window, frames.shape[-1]])
-        encoding = self.encoder(self.frame_input(some, some_lengths), some_lengths, training=False)["encoding"]
-        classified = self.classifier(tf.cast(encoding, tf.float32), training=False)
-        predictions = classified["predictions"] if isinstance(classified, dict) else classified  # [N, C]
-        of_label = usefulness_of(predictions[:, None], tf.gather(labels, of_window[:, 0]))[:, 0]  # [N]
-        shape = tf.shape(lengths, out_type=of_window.dtype)
-        return tf.stop_gradient(tf.scatter_nd(of_window, of_label, shape)), lengths > 0
-
-    def _mean_over_windows(self, scores, num_frames):
-        is_frame = tf.cast(tf.sequence_mask(num_frames, tf.shape(scores)[1]), tf.float32)
-        total = tf.reduce_sum(self._windows((scores * is_frame)[:, :, None])[..., 0], axis=-1)  # [B, W]
-        return tf.math.divide_no_nan(total, tf.cast(self._lengths(num_frames, tf.shape(scores)[1]), tf.float32))
-
-    def _windows(self, rows):
-        """[B, T, D] -> [B, W, window, D], padded with zeros."""
-        num_rows = tf.shape(rows)[1]
-        rows = tf.pad(rows, [[0, 0], [0, -num_rows % self.window], [0, 0]])
-        return tf.reshape(rows, [tf.shape(rows)[0], -1, self.window, rows.shape[-1]])
-
-    def _lengths(self, num_frames, num_slots):
-        """Frames of each window, int32 [B, W]."""
-        starts = tf.range(0, num_slots, self.window)
-        return tf.clip_by_value(num_frames[:, None] - starts, 0, self.window)
 
     def selection_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of choosing the frames of a video of so many: all of them are scored."""

@@ -1,8 +1,7 @@
 """What teaches a saliency scorer: the objectives of SCSampler, on frames of several labels.
 
 Source: Korbar, Tran and Torresani, "SCSampler: Sampling Salient Clips From Video for Efficient Action Recognition"
-(ICCV 2019), sections 3.2 and 3.3. There a video has one label y and a clip the heavy classifier's probability f_y; here
-f_y is the mean over the video's labels, which is our choice.
+(ICCV 2019), sections 3.2 and 3.3. What f_y is in videos of several labels, see `window_usefulness`.
 """
 
 from __future__ import annotations
@@ -52,17 +51,6 @@ def saliency_ranking_losses(scores, usefulness, is_valid):
     hinges = tf.nn.relu(_MARGIN - (scores[:, :, None] - scores[:, None, :]))
     is_pair = tf.cast(is_pair, tf.float32)
     return tf.math.divide_no_nan(tf.reduce_sum(is_pair * hinges, axis=[1, 2]), tf.reduce_sum(is_pair, axis=[1, 2]))
-
-
-def usefulness_of(predictions, labels):
-    """f_y of each place: the mean probability of the video's labels, 0 for one without; float32 [B, W].
-
-    Args:
-      predictions: float32 [B, W, C].
-      labels: float32 [B, C].
-    """
-    total = tf.einsum("bwc,bc->bw", predictions, labels)
-    return tf.math.divide_no_nan(total, tf.reduce_sum(labels, axis=-1)[:, None])
 
 
 def _rank(values, is_valid):
