@@ -168,3 +168,17 @@ def test_the_export_picks_the_same_frames_and_predicts_the_same(tmp_path):
     np.testing.assert_array_equal(served["frame_indices"], expected["frame_indices"])
     top = tf.math.top_k(expected["predictions"], k=3)
     np.testing.assert_allclose(served["predictions"], top.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("objective", ["ac", "sal_rank"])
+def test_trains_in_mixed_precision_too(objective):
+    expected = make_model()(INPUTS)["predictions"]
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = make_model(saliency_objective=objective)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    if objective == "sal_rank":  # the same scorer
+        np.testing.assert_allclose(mixed(INPUTS)["predictions"], expected, atol=0.02)
+    mixed.compile(keras.optimizers.Adam(0.01))
+    assert np.isfinite(float(mixed.train_step((INPUTS, tf.constant(LABELS)))["loss"]))

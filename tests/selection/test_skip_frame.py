@@ -258,3 +258,18 @@ def test_the_export_picks_the_same_frames_and_predicts_the_same(tmp_path):
     top = tf.math.top_k(expected["predictions"], k=3)
     np.testing.assert_array_equal(served["class_indexes"], top.indices)
     np.testing.assert_allclose(served["predictions"], top.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize("baseline", ["value", "ema"])
+def test_trains_in_mixed_precision_too(baseline):
+    expected = make_model()(INPUTS)["predictions"]
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        mixed = make_model(skip_baseline=baseline, skip_reward="immediate")
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert mixed(INPUTS)["predictions"].dtype == tf.float32
+    np.testing.assert_allclose(mixed(INPUTS)["predictions"], expected, atol=0.02)
+    mixed.compile(keras.optimizers.Adam(0.01))
+    logs = mixed.train_step((INPUTS, tf.constant(LABELS)))
+    assert np.isfinite(float(logs["loss"])) and all(weight.dtype == tf.float32 for weight in mixed.weights)

@@ -31,8 +31,8 @@ class SaliencyScorer(CountsMacs, keras.layers.Layer):
         self.columns = list(columns)
         self.hidden_size = hidden_size
         self.num_classes = num_classes
-        self.hidden = keras.layers.Dense(hidden_size, activation="relu", name="hidden")
-        self.output_layer = keras.layers.Dense(num_classes or 1, name="output")
+        self.hidden = keras.layers.Dense(hidden_size, activation="relu", dtype="float32", name="hidden")
+        self.output_layer = keras.layers.Dense(num_classes or 1, dtype="float32", name="output")
 
     def call(self, frames):
         values = tf.gather(frames, self.columns, axis=-1)  # [B, T, d]

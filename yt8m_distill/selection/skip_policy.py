@@ -27,8 +27,8 @@ class SkipPolicy(CountsMacs, keras.layers.Layer):
         super().__init__(**{**kwargs, "dtype": "float32"}, autocast=False)
         self.skips = list(skips)
         self.exploration = exploration
-        self.action_head = keras.layers.Dense(len(self.skips), name="action_head")
-        self.value_head = keras.layers.Dense(1, name="value_head")
+        self.action_head = keras.layers.Dense(len(self.skips), dtype="float32", name="action_head")
+        self.value_head = keras.layers.Dense(1, dtype="float32", name="value_head")
 
     def call(self, state):
         return self.action_head(state), self.value_head(state)[:, 0]
