@@ -9,11 +9,12 @@ import tensorflow as tf
 from tests.distillation.small_models import BUDGET, DATA, INPUTS, LABELS, losses_by_hand, make_model, make_pair
 from tests.records import make_videos, write_videos
 from yt8m_distill.data import evaluation_dataset
-from yt8m_distill.distillation import LOSS_PRESETS, LOSSES, DistillationConfig, Distiller
+from yt8m_distill.distillation import LOSS_PRESETS, DistillationConfig, Distiller
 from yt8m_distill.models.label_losses import hinge_loss
 from yt8m_distill.stack import keras
 
 WEIGHTS = {"rep_weight": 2.0, "pred_weight": 30.0, "ce_weight": 0.5, "int_weight": 4.0}
+LOSSES = ("rep", "pred", "ce", "int")  # of the paper; for the others see test_cross_resolution.py
 ALL_SUBSETS = [subset for size in range(1, 5) for subset in itertools.combinations(LOSSES, size)]
 
 

@@ -51,6 +51,7 @@ def _run(values):
             "student": [
                 f"--num_sampled_frames={NUM_SAMPLED_FRAMES}",
                 "--distillation=serial",
+                "--recipe=published",
                 f"--teacher_dir={output}/teacher",
                 "--student_init=teacher",
                 f"--num_epochs={_STUDENT_EPOCHS}",
