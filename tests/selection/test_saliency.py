@@ -5,13 +5,11 @@ import pytest
 import tensorflow as tf
 
 from tests.layer_checks import run_layer_test
-from tests.records import make_videos, write_videos
-from tests.training.tiny_runs import save_model
+from tests.selection.exported import check_export
 from yt8m_distill.analysis import model_cost
 from yt8m_distill.data import RecordSchema
-from yt8m_distill.models import ModelConfig, create_model, load_model, warm_start
+from yt8m_distill.models import ModelConfig, create_model, warm_start
 from yt8m_distill.selection.saliency_scorer import SaliencyScorer
-from yt8m_distill.serving import export_saved_model
 from yt8m_distill.stack import keras
 
 SCHEMA = RecordSchema(("rgb", "audio"), (4, 2), frame_features=True, num_classes=3, max_frames=12)
@@ -151,23 +149,7 @@ def test_says_what_does_not_go_together(changes, message):
 
 
 def test_the_export_picks_the_same_frames_and_predicts_the_same(tmp_path):
-    videos = make_videos(SCHEMA, 9, num_frames=[12, 9, 1])
-    model = make_model(saliency_union_inputs="audio", saliency_union_size=2)
-    save_model(tmp_path / "run", model)
-    export_saved_model(load_model(str(tmp_path / "run")), str(tmp_path / "export"), top_k=3)
-    write_videos(tmp_path, videos, SCHEMA)
-    (path,) = tmp_path.glob("*.tfrecord")
-    records = np.array([record.numpy() for record in tf.data.TFRecordDataset(str(path))])
-    served = tf.saved_model.load(str(tmp_path / "export")).signatures["serving_default"](tf.constant(records))
-
-    frames = np.zeros((9, 12, 6), np.uint8)
-    for row, video in enumerate(videos):
-        frames[row, : len(video.frames)] = video.frames
-    inputs = {"frames": tf.constant(frames), "num_frames": tf.constant([len(v.frames) for v in videos], tf.int32)}
-    expected = model.encode_and_classify(inputs)
-    np.testing.assert_array_equal(served["frame_indices"], expected["frame_indices"])
-    top = tf.math.top_k(expected["predictions"], k=3)
-    np.testing.assert_allclose(served["predictions"], top.values, rtol=1e-6)
+    check_export(make_model(saliency_union_inputs="audio", saliency_union_size=2), tmp_path, num_frames=[12, 9, 1])
 
 
 @pytest.mark.parametrize("objective", ["ac", "sal_rank"])

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.records import make_videos, write_videos
-from tests.training.tiny_runs import save_model
+from tests.selection.exported import check_export
 from yt8m_distill.analysis import model_cost
 from yt8m_distill.analysis.shapes import build_without_values
 from yt8m_distill.data import RecordSchema
-from yt8m_distill.models import ModelConfig, create_model, load_model, warm_start
-from yt8m_distill.serving import export_saved_model
+from yt8m_distill.models import ModelConfig, create_model, warm_start
 from yt8m_distill.stack import keras
 
 SCHEMA = RecordSchema(("rgb", "audio"), (4, 2), frame_features=True, num_classes=3, max_frames=20)
@@ -237,27 +235,7 @@ def test_the_same_policy_reads_fewer_frames():
 
 
 def test_the_export_picks_the_same_frames_and_predicts_the_same(tmp_path):
-    videos = make_videos(SCHEMA, 12, num_frames=[20, 9, 4, 1])
-    model = make_model(skip_min=1, skip_max=9)
-    save_model(tmp_path / "run", model)
-    loaded = load_model(str(tmp_path / "run"))
-    export_saved_model(loaded, str(tmp_path / "export"), top_k=3)
-
-    write_videos(tmp_path, videos, SCHEMA)
-    (path,) = tmp_path.glob("*.tfrecord")
-    records = np.array([record.numpy() for record in tf.data.TFRecordDataset(str(path))])
-    served = tf.saved_model.load(str(tmp_path / "export")).signatures["serving_default"](tf.constant(records))
-
-    frames = np.zeros((12, 20, 6), np.uint8)
-    for row, video in enumerate(videos):
-        frames[row, : len(video.frames)] = video.frames
-    inputs = {"frames": tf.constant(frames), "num_frames": tf.constant([len(v.frames) for v in videos], tf.int32)}
-    expected = model.encode_and_classify(inputs)
-    np.testing.assert_array_equal(served["frame_indices"], expected["frame_indices"])
-    np.testing.assert_array_equal(served["num_frames"], expected["num_frames"])
-    top = tf.math.top_k(expected["predictions"], k=3)
-    np.testing.assert_array_equal(served["class_indexes"], top.indices)
-    np.testing.assert_allclose(served["predictions"], top.values, rtol=1e-6)
+    check_export(make_model(skip_min=1, skip_max=9), tmp_path, num_frames=[20, 9, 4, 1])
 
 
 @pytest.mark.parametrize("baseline", ["value", "ema"])

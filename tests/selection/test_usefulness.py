@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from yt8m_distill.models import create_model
 from yt8m_distill.selection.reference_choices import NUM_PLACES, count_places, empirical_choice, oracle_choice
-from yt8m_distill.selection.usefulness import mean_over_windows, window_lengths, window_usefulness, windows_of
+from yt8m_distill.selection.usefulness import window_usefulness
 from yt8m_distill.stack import keras
 
 NUM_FRAMES = np.array([12, 7, 2, 0], np.int32)
@@ -36,14 +36,6 @@ def test_a_window_is_worth_what_the_network_says_of_the_labels_when_it_sees_it_a
         start, stop = 5 * window, min(5 * window + 5, NUM_FRAMES[video])
         expected = alone(model, video, start, stop) if stop > start else 0.0
         assert float(usefulness[video, window]) == pytest.approx(expected, rel=1e-5)
-
-
-def test_windows_cut_the_rows_and_pad_the_last():
-    rows = tf.constant(np.arange(14).reshape(1, 7, 2))
-    np.testing.assert_array_equal(windows_of(rows, 3)[0, 2], [[12, 13], [0, 0], [0, 0]])
-    np.testing.assert_array_equal(window_lengths(tf.constant([7, 4, 0]), 7, 3), [[3, 3, 1], [3, 1, 0], [0, 0, 0]])
-    means = mean_over_windows(tf.constant([[1.0, 2.0, 3.0, 4.0, 9.0]]), tf.constant([4]), 3)
-    np.testing.assert_allclose(means, [[2.0, 4.0]])
 
 
 def test_the_oracle_takes_the_frames_of_the_best_windows(model):

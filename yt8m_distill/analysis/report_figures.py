@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-import numpy as np
-
 from yt8m_distill.analysis import encodings, plots
 from yt8m_distill.analysis.report_tables import method_title
 from yt8m_distill.analysis.study_results import BASELINE, FAIR_BASELINE, PUBLISHED, Method, StudyResults, summary
 from yt8m_distill.analysis.study_run import train_dir_of
-from yt8m_distill.data import METHODS, FrameSampler, list_record_files
+from yt8m_distill.analysis.video_pictures import frames_of, frames_of_selectors
+from yt8m_distill.data import list_record_files
 from yt8m_distill.models import checkpoint_path, load_model_at, load_model_config
 
 _NUM_VIDEOS = 600
@@ -91,14 +90,10 @@ def write_frames_figure(study_dir: str, results: StudyResults) -> FigureFile:
         raise ValueError("no run of a selector has finished yet.")
     k = int(run["num_sampled_frames"])
     num_frames = trained.max_frames
-    selectors = [
-        (method, _frames_read(FrameSampler(method, k, max_frames=num_frames), num_frames))
-        for method in METHODS
-        if method != "stride" or num_frames % k == 0  # it needs a whole number of frames between neighbours
-    ]
-    model = [("model, evaluation", _frames_read(trained.sampler, num_frames))]
+    selectors = frames_of_selectors(num_frames, k, num_frames)
+    model = [("model, evaluation", frames_of(trained.sampler, num_frames))]
     if trained.sampler.jitter or trained.sampler.method == "random":
-        model += [(f"model, training {n + 1}", _frames_read(trained.sampler, num_frames, n)) for n in range(3)]
+        model += [(f"model, training {n + 1}", frames_of(trained.sampler, num_frames, n)) for n in range(3)]
     figure = FigureFile(
         f"frames_{results.model}.png",
         "Frames read",
@@ -161,8 +156,3 @@ def _model_config(study_dir, run):
 
 def _method_of(results, run):
     return next(method_title(m) for m in results.methods if m.name == run["method"])
-
-
-def _frames_read(sampler, num_frames, seed=None):
-    indices, count = sampler.sample(np.asarray(num_frames), seed or 0, training=seed is not None)
-    return np.asarray(indices)[: int(count)]

@@ -204,7 +204,6 @@ class StudyRun:
         row["teacher_gap"] = of_teacher.gap if of_teacher else None
         return [{**row, **_evaluated(self, model, config, of_teacher)} for model in _evaluated_models(self.model)]
 
-
     def _evaluated_choice(self, study_dir):
         source = train_dir_of(study_dir, self.starts_from)
         model = _trained_model("teacher", load_model_config(source), checkpoint_path(source))

@@ -76,7 +76,7 @@ def read_videos(
             classes,
             centers,
             scores[:, classes],
-            [*_selected(num_frames, num_sampled_frames, model.max_frames), ("this model", read)],
+            [*frames_of_selectors(num_frames, num_sampled_frames, model.max_frames), ("this model", read)],
         )
 
 
@@ -99,10 +99,16 @@ def scores_along_time(model: VideoClassifier, frames, window: int) -> tuple[np.n
     return starts + (window - 1) / 2, model.predictions_of({"frames": windows, "num_frames": lengths}).numpy()
 
 
-def _selected(num_frames, num_sampled_frames, max_frames):
-    for method in METHODS:
-        if method == "stride" and max_frames % num_sampled_frames:
-            continue  # it needs a whole number of frames between neighbours
-        sampler = FrameSampler(method, num_sampled_frames, max_frames=max_frames)
-        indices, count = sampler.sample(np.asarray(num_frames))
-        yield method, np.asarray(indices)[: int(count)]
+def frames_of_selectors(num_frames: int, num_sampled_frames: int, max_frames: int) -> list[tuple[str, np.ndarray]]:
+    """The frames that each selector reads of a video of `num_frames`: (its name, indices)."""
+    return [
+        (method, frames_of(FrameSampler(method, num_sampled_frames, max_frames=max_frames), num_frames))
+        for method in METHODS
+        if method != "stride" or max_frames % num_sampled_frames == 0  # it needs a whole number of frames between
+    ]
+
+
+def frames_of(sampler: FrameSampler, num_frames: int, seed: int | None = None) -> np.ndarray:
+    """The frames that a sampler reads of one video; with a seed, as one draw in training."""
+    indices, count = sampler.sample(np.asarray(num_frames), seed or 0, training=seed is not None)
+    return np.asarray(indices)[: int(count)]

@@ -9,7 +9,7 @@ import re
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import define_checkpoint_flag, define_num_frames_flag
+from yt8m_distill.cli.common_flags import define_checkpoint_flag, define_num_frames_flag, on_num_frames
 
 _logger = logging.getLogger(__name__)
 _DEFAULT_BUDGET = 10  # for the selectors beside a model that reads all frames
@@ -52,15 +52,14 @@ def _run(values):
 
     from yt8m_distill.analysis.video_pictures import read_videos
     from yt8m_distill.data import check_first_record, list_record_files, read_vocabulary, readable_errors
-    from yt8m_distill.models import checkpoint_path, load_model_config, restore_weights
+    from yt8m_distill.models import checkpoint_path, load_model_at, load_model_config
 
     config = load_model_config(values.train_dir)
     if not config.frame_level:
         raise ValueError(f"{values.train_dir} holds a {config.model}, which reads mean features and chooses no frames.")
-    if values.num_sampled_frames is not None and config.has_frame_budget:
-        config = config.with_num_sampled_frames(values.num_sampled_frames)
-    model = config.build()
-    restore_weights(model, checkpoint_path(values.train_dir, values.checkpoint))
+    if config.has_frame_budget:
+        config = on_num_frames(config, values)
+    model = load_model_at(config, checkpoint_path(values.train_dir, values.checkpoint))
     budget = config.num_slots if config.has_frame_budget else values.num_sampled_frames or _DEFAULT_BUDGET
     files = list_record_files(values.input_data_pattern, "input")
     check_first_record(files, model.schema)

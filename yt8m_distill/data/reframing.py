@@ -183,7 +183,6 @@ class ReframedVideos:
         cuts = np.sort(rng.integers(0, spare, len(scenes) - 1)) + _MIN_SCENE_FRAMES * np.arange(1, len(scenes))
         return scenes, np.diff([0, *cuts, num_frames])
 
-
     def _draw_telling_shots(self, rng, number, num_frames):
         """Shots of the video's own, and fillers before, between and after them."""
         num_telling = max(1, round(num_frames * self.telling_share))

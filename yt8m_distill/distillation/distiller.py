@@ -224,9 +224,8 @@ class Distiller(keras.Model):
 
     def _frame_prediction_loss(self, targets, outputs):
         """The divergence of what the classifiers say of each frame's state, averaged over the teacher's frames."""
-        of_teacher = tf.stop_gradient(_frame_predictions(self.teacher, targets["frame_states"]))  # [B, T, C]
-        of_student = _frame_predictions(self.student, outputs["frame_states"])
-        of_student = upsampled(of_student, outputs, targets)
+        of_teacher = tf.stop_gradient(self.teacher.classify(targets["frame_states"]))  # [B, T, C]
+        of_student = upsampled(self.student.classify(outputs["frame_states"]), outputs, targets)
         divergence = PREDICTION_KL[self.distillation_config.prediction_kl]
         kl = divergence(of_teacher, of_student, self.distillation_config.temperature)  # [B, T]
         is_valid = tf.cast(valid_steps(targets), tf.float32)
@@ -294,14 +293,6 @@ class Distiller(keras.Model):
             )
         self.projection = keras.layers.Dense(of_teacher, name="projection", dtype="float32")
         self.projection.build([None, of_student])
-
-
-def _frame_predictions(model, states):
-    """What a model's classifier says of the state after each frame: float32 [B, T, C] of [B, T, E]."""
-    shape = tf.shape(states)
-    classified = model.classifier(tf.cast(tf.reshape(states, [-1, states.shape[-1]]), tf.float32), training=False)
-    predictions = classified["predictions"] if isinstance(classified, dict) else classified
-    return tf.reshape(predictions, [shape[0], shape[1], predictions.shape[-1]])
 
 
 def _take_over_classifier(teacher, student):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models.frame_input import dequantize
+from yt8m_distill.models.windows import mean_over_windows
 from yt8m_distill.stack import keras
 
 FULL_BITS = 8
@@ -37,21 +38,10 @@ class LowResolution(keras.layers.Layer):
             frames = tf.gather(frames, self.columns, axis=-1)
         if self.bit_depth < FULL_BITS:
             frames = _requantized(frames, self.bit_depth)
-        if self.frame_pooling > 1:
-            return self._pooled(frames, num_frames)
-        return frames, num_frames
-
-    def _pooled(self, frames, num_frames):
+        if self.frame_pooling == 1:
+            return frames, num_frames
         features = dequantize(frames) if frames.dtype.is_integer else tf.cast(frames, tf.float32)
-        num_rows, size = tf.shape(features)[1], self.frame_pooling
-        is_frame = tf.sequence_mask(num_frames, num_rows)[:, :, None]
-        features = tf.where(is_frame, features, 0.0)  # not a product: padding may hold NaN
-        features = tf.pad(features, [[0, 0], [0, -num_rows % size], [0, 0]])
-        runs = tf.reshape(features, [tf.shape(features)[0], -1, size, features.shape[-1]])  # [B, steps, size, D]
-        starts = tf.range(0, num_rows, size)
-        counts = tf.clip_by_value(num_frames[:, None] - starts, 0, size)  # [B, steps]
-        means = tf.math.divide_no_nan(tf.reduce_sum(runs, axis=2), tf.cast(counts, tf.float32)[:, :, None])
-        return means, -(-num_frames // size)
+        return mean_over_windows(features, num_frames, self.frame_pooling), -(-num_frames // self.frame_pooling)
 
     def get_config(self):
         return {

@@ -119,10 +119,25 @@ class VideoClassifier(keras.Model):
         if mix is not None and not mixes_frames:
             encoding = mix(encoding)
         training = training and trains_classifier
-        classified = self.classifier(self.dropout(encoding, training=training), training=training)
-        if not isinstance(classified, dict):
-            classified = {"predictions": classified}
+        classified = self._classified(self.dropout(encoding, training=training), training)
         return {**outputs, "encoding": encoding, **classified}
+
+    def classify(self, encodings):
+        """What the classifier says, as in evaluation, of encodings or of states of their width.
+
+        Args:
+          encodings: float [..., E].
+
+        Returns:
+          float32 [..., num_classes].
+        """
+        rows = tf.cast(tf.reshape(encodings, [-1, encodings.shape[-1]]), tf.float32)
+        predictions = self._classified(rows, training=False)["predictions"]
+        return tf.reshape(predictions, tf.concat([tf.shape(encodings)[:-1], [predictions.shape[-1]]], axis=0))
+
+    def _classified(self, encoding, training):
+        classified = self.classifier(encoding, training=training)
+        return classified if isinstance(classified, dict) else {"predictions": classified}
 
     def encode(self, inputs, training=None, mix: Mix | None = None) -> dict:
         """The part of `encode_and_classify` before the classifier: what it returns but for the predictions.

@@ -7,6 +7,7 @@ import tensorflow as tf
 from yt8m_distill.models import VideoClassifier
 from yt8m_distill.models.leading_values import columns_of, leading_values
 from yt8m_distill.models.macs import macs_by_layer
+from yt8m_distill.models.windows import mean_over_windows
 from yt8m_distill.selection.saliency_objectives import (
     action_classifier_losses,
     saliency_classification_losses,
@@ -14,7 +15,7 @@ from yt8m_distill.selection.saliency_objectives import (
 )
 from yt8m_distill.selection.saliency_scorer import SaliencyScorer
 from yt8m_distill.selection.top_frames import top_frames, union_scores
-from yt8m_distill.selection.usefulness import mean_over_windows, window_usefulness
+from yt8m_distill.selection.usefulness import window_usefulness
 
 
 class SaliencyClassifier(VideoClassifier):
@@ -79,9 +80,9 @@ class SaliencyClassifier(VideoClassifier):
         logits = [scorer(frames) for scorer in self.scorers]
         scores = self._combined(logits, num_frames)
         indices, num_read = top_frames(scores, num_frames, self.num_sampled_frames)
-        chosen = self.frame_input(tf.gather(frames, indices, batch_dims=1), num_read)  # [B, k, D]
-        outputs = self.encoder(chosen, num_read, training=False)
-        outputs = {**outputs, "frame_indices": indices, "num_frames": num_read, "frame_scores": scores}
+        chosen = tf.gather(frames, indices, batch_dims=1)  # [B, k, D]
+        outputs = super().encode({"sampled_frames": chosen, "num_sampled_frames": num_read}, training=False)
+        outputs.update(frame_indices=indices, frame_scores=scores)
         if training:
             outputs["saliency"] = {"frames": frames, "num_frames": num_frames, "logits": logits}
         return outputs
@@ -102,7 +103,7 @@ class SaliencyClassifier(VideoClassifier):
             if objective == "ac":
                 losses += action_classifier_losses(logits, labels, num_frames)
                 continue
-            scores = mean_over_windows(scorer.scores_of(logits), num_frames, self.window)
+            scores = mean_over_windows(scorer.scores_of(logits)[:, :, None], num_frames, self.window)[..., 0]
             if objective == "sal_cl":
                 num_good = -(-self.num_sampled_frames // self.window)
                 losses += saliency_classification_losses(scores, usefulness, is_window, num_good)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.selection.top_frames import rank
+
 _MARGIN = 1.0
 _EPSILON = 1e-6
 
@@ -34,8 +36,7 @@ def saliency_classification_losses(scores, usefulness, is_valid, num_chosen: int
       is_valid: bool [B, W].
       num_chosen: places that count as good, of each video.
     """
-    rank = _rank(usefulness, is_valid)
-    targets = tf.cast((rank < num_chosen) & is_valid, tf.float32)
+    targets = tf.cast((rank(usefulness, is_valid) < num_chosen) & is_valid, tf.float32)
     return _mean_of_valid(tf.nn.sigmoid_cross_entropy_with_logits(targets, scores), is_valid)
 
 
@@ -51,12 +52,6 @@ def saliency_ranking_losses(scores, usefulness, is_valid):
     hinges = tf.nn.relu(_MARGIN - (scores[:, :, None] - scores[:, None, :]))
     is_pair = tf.cast(is_pair, tf.float32)
     return tf.math.divide_no_nan(tf.reduce_sum(is_pair * hinges, axis=[1, 2]), tf.reduce_sum(is_pair, axis=[1, 2]))
-
-
-def _rank(values, is_valid):
-    """Place of each value in descending order, the first of equals first; invalid ones last. int32 [B, W]."""
-    order = tf.argsort(tf.where(is_valid, values, values.dtype.min), direction="DESCENDING", stable=True)
-    return tf.argsort(order)
 
 
 def _mean_of_valid(losses, is_valid):

@@ -173,11 +173,7 @@ class SkipFrameClassifier(VideoClassifier):
             return delayed_rewards(outputs["predictions"], labels, num_decisions)
         if self.reward == "gap":
             return gap_rewards(outputs["predictions"], labels, num_decisions)
-        states = tf.stop_gradient(outputs["frame_states"])  # [B, k, E]
-        classified = self.classifier(tf.reshape(states, [-1, states.shape[-1]]), training=False)
-        predictions = classified["predictions"] if isinstance(classified, dict) else classified
-        shape = [-1, self.num_sampled_frames, predictions.shape[-1]]
-        return immediate_rewards(tf.reshape(predictions, shape), labels)
+        return immediate_rewards(self.classify(tf.stop_gradient(outputs["frame_states"])), labels)
 
     def _baselines(self, policy, returns):
         if self.baseline == "value":

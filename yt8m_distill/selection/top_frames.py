@@ -42,11 +42,13 @@ def union_scores(first, second, num_frames, num_of_first: int):
     Returns:
       float32 [B, T]: ranks, the highest first.
     """
-    is_frame = tf.sequence_mask(num_frames, tf.shape(first)[1])
+    num_slots = tf.shape(first)[1]
+    is_frame = tf.sequence_mask(num_frames, num_slots)
+    of_first, of_second = rank(first, is_frame), rank(second, is_frame)
+    return tf.cast(tf.where(of_first < num_of_first, -of_first, -num_slots - of_second), tf.float32)
 
-    def rank(scores):
-        order = tf.argsort(tf.where(is_frame, scores, scores.dtype.min), direction="DESCENDING", stable=True)
-        return tf.argsort(order)  # [B, T]: 0 for the best
 
-    of_first = rank(first)
-    return tf.cast(tf.where(of_first < num_of_first, -of_first, -tf.shape(first)[1] - rank(second)), tf.float32)
+def rank(values, is_valid):
+    """Place of each value in descending order, the first of equals first; invalid ones last. int32 [B, T], from 0."""
+    order = tf.argsort(tf.where(is_valid, values, values.dtype.min), direction="DESCENDING", stable=True)
+    return tf.argsort(order)

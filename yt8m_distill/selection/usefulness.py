@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.windows import window_lengths, windows_of
+
 
 def window_usefulness(model, frames, num_frames, labels, window: int):
     """f_y of each window: the mean probability of the video's labels, 0 for a video without; no gradient.
@@ -25,30 +28,11 @@ def window_usefulness(model, frames, num_frames, labels, window: int):
     of_window = tf.where(lengths > 0)  # [N, 2]: only windows that hold frames are read
     some, some_lengths = tf.gather_nd(parts, of_window), tf.gather_nd(lengths, of_window)
     some.set_shape([None, window, frames.shape[-1]])
-    encoding = model.encoder(model.frame_input(some, some_lengths), some_lengths, training=False)["encoding"]
-    classified = model.classifier(tf.cast(encoding, tf.float32), training=False)
-    predictions = classified["predictions"] if isinstance(classified, dict) else classified  # [N, C]
+    # Not `model.encode`, in which a model that chooses its frames would choose among these.
+    inputs = {"sampled_frames": some, "num_sampled_frames": some_lengths}
+    outputs = VideoClassifier.encode(model, inputs, training=False)
+    predictions = model.classify(outputs["encoding"])  # [N, C]
     labels = tf.gather(labels, of_window[:, 0])
     of_labels = tf.math.divide_no_nan(tf.reduce_sum(predictions * labels, axis=-1), tf.reduce_sum(labels, axis=-1))
     shape = tf.shape(lengths, out_type=of_window.dtype)
     return tf.stop_gradient(tf.scatter_nd(of_window, of_labels, shape)), lengths > 0
-
-
-def windows_of(rows, window: int):
-    """[B, T, D] -> [B, W, window, D], padded with zeros."""
-    num_rows = tf.shape(rows)[1]
-    rows = tf.pad(rows, [[0, 0], [0, -num_rows % window], [0, 0]])
-    return tf.reshape(rows, [tf.shape(rows)[0], -1, window, rows.shape[-1]])
-
-
-def window_lengths(num_frames, num_slots, window: int):
-    """Frames of each window, int32 [B, W], of videos [B] padded to `num_slots` rows."""
-    return tf.clip_by_value(num_frames[:, None] - tf.range(0, num_slots, window), 0, window)
-
-
-def mean_over_windows(values, num_frames, window: int):
-    """Means of values of frames, float32 [B, T], over the frames of each window, [B, W]; 0 where there is none."""
-    num_slots = tf.shape(values)[1]
-    is_frame = tf.cast(tf.sequence_mask(num_frames, num_slots), tf.float32)
-    totals = tf.reduce_sum(windows_of((values * is_frame)[:, :, None], window)[..., 0], axis=-1)  # [B, W]
-    return tf.math.divide_no_nan(totals, tf.cast(window_lengths(num_frames, num_slots, window), tf.float32))
