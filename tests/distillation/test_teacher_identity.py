@@ -32,3 +32,8 @@ def test_what_a_teacher_reads_is_part_of_it(identity_of):
 
 def test_jitter_is_not_which_evaluation_does_not_have(identity_of):
     assert identity_of(num_sampled_frames=3, frame_jitter=True) == identity_of(num_sampled_frames=3)
+
+
+def test_of_its_hyperparameters_those_count_that_are_not_the_defaults(identity_of):
+    hyperparameters = {"bit_depth": 4, "frame_pooling": 1}
+    assert identity_of(hyperparameters=hyperparameters) == {**identity_of(), "hyperparameters": {"bit_depth": 4}}

@@ -33,6 +33,10 @@ def teacher_identity(train_dir: str, which: str = "latest") -> dict:
         for field in dataclasses.fields(config)
         if field.name not in _TRAINING_ONLY and getattr(config, field.name) != field.default
     }
+    # A hyperparameter that a later version of the package adds does not make it another teacher.
+    defaults = config.known_hyperparameters()
+    given = {name: value for name, value in config.hyperparameters.items() if value != defaults[name]}
+    settings["hyperparameters"] = given
     weights = _digest(checkpoint_path(train_dir, which))
     return json.loads(json.dumps({**settings, "weights": weights}))  # tuples are lists in JSON
 
