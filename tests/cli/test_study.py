@@ -82,3 +82,16 @@ def test_mistakes_are_one_line(grid, output_dir, capsys):
     grid.write_text(json.dumps(tiny_grid("none*.tfrecord")))
     assert "none*.tfrecord" in error(capsys, *arguments)
     assert not output_dir.exists()
+
+
+def test_other_records_than_the_grid_names(grid, output_dir, pattern, tmp_path, capsys):
+    grid.write_text(json.dumps(tiny_grid("none*.tfrecord")))
+    arguments = (f"--grid={grid}", f"--output_dir={output_dir}", "--list")
+    assert run(*arguments, f"--train_data_pattern={pattern}", f"--eval_data_pattern={pattern}") == 0
+    assert "teacher_s0" in capsys.readouterr().out
+    assert "no such records" in error(
+        capsys, *arguments, "--train_data_pattern=no such records", f"--eval_data_pattern={pattern}"
+    )
+    assert "--smoke makes its own records" in error(
+        capsys, f"--output_dir={output_dir}", "--smoke", f"--eval_data_pattern={pattern}"
+    )

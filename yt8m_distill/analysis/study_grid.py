@@ -72,8 +72,12 @@ class StudyGrid:
     caches: tuple[StudyCache, ...] = ()
 
 
-def read_grid(path: str) -> StudyGrid:
+def read_grid(path: str, patterns: dict | None = None) -> StudyGrid:
     """Reads a grid.
+
+    Args:
+      path: of the JSON file.
+      patterns: `train_data_pattern` and `eval_data_pattern` to use instead of those in the file, each if it is there.
 
     Raises:
       OSError: there is no such file.
@@ -85,7 +89,7 @@ def read_grid(path: str) -> StudyGrid:
         except ValueError as error:
             raise ValueError(f"{path}: is not valid JSON ({error}).") from error
     try:
-        return make_grid(source)
+        return make_grid({**source, **(patterns or {})} if isinstance(source, dict) else source)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

@@ -10,6 +10,7 @@ from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import num_cores
 
 _MOST_PROCESSES = 8
+_PATTERNS = ("train_data_pattern", "eval_data_pattern")
 
 
 def main(argv=None) -> int:
@@ -29,6 +30,8 @@ def _define_flags(groups):
         group, flags.DEFINE_string, "grid", "", "JSON file that declares the runs, such as studies/audioset.json."
     )
     groups.add(group, flags.DEFINE_string, "output_dir", "", "Where runs, results.csv and report.md go.")
+    for of in _PATTERNS:
+        groups.add(group, flags.DEFINE_string, of, "", "Globs of records to use instead of those that the grid names.")
     groups.add(
         group,
         flags.DEFINE_integer,
@@ -60,12 +63,15 @@ def _run(values):
         raise ValueError("--output_dir must be given.")
     if bool(values.grid) == values.smoke:
         raise ValueError("Give either --grid, the JSON file that declares the runs, or --smoke.")
+    patterns = {name: getattr(values, name) for name in _PATTERNS if getattr(values, name)}
+    if values.smoke and patterns:
+        raise ValueError(f"--smoke makes its own records and takes no --{next(iter(patterns))}.")
     if values.smoke:
         data_dir = os.path.join(values.output_dir, "data")
         write_smoke_records(data_dir)
         grid = make_grid(smoke_grid(data_dir))
     else:
-        grid = read_grid(values.grid)
+        grid = read_grid(values.grid, patterns)
     study = Study(grid, values.output_dir, values.only)
     if values.list:
         for run in study.runs:
