@@ -41,9 +41,9 @@ def measure(settings) -> list[dict]:
         models = _models(settings, name)
         for kind, files in files_of.items():
             label = f"inference: {name}, {kind} frames:"
-            cases = {frames: _case(model, settings) for frames, model in models.items()}
+            cases = {frames: case_of(model, settings) for frames, model in models.items()}
             timings = time_passes(cases, files, warm_up_files, settings, label)
-            rows += _rows(name, kind, models, timings, lengths_of[kind])
+            rows += rows_of(name, kind, models, timings, lengths_of[kind])
     return rows
 
 
@@ -63,7 +63,8 @@ def _models(settings, name):
     return {TEACHER: teacher, **students}
 
 
-def _case(model, settings):
+def case_of(model, settings) -> Case:
+    """From TFRecords to a submission."""
     path = os.path.join(settings.work_dir, "submission.csv")
 
     def make_dataset(files):
@@ -76,7 +77,8 @@ def _case(model, settings):
     return Case(make_dataset, consume)
 
 
-def _rows(name, kind, models, timings, lengths):
+def rows_of(name, kind, models, timings, lengths) -> list[dict]:
+    """One row a model of `models`, by frames read; `TEACHER` is what the others are compared with."""
     macs = {frames: np.mean([model_cost(model, int(n))["macs"] for n in lengths]) for frames, model in models.items()}
     return [
         {

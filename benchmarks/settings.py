@@ -17,6 +17,8 @@ class Settings:
       num_readers: files read at once, where a section does not say otherwise.
       models: hyperparameters by model, for inference; the defaults of the zoo where there are none.
       budgets: numbers of frames that students read, the first one being that of training.
+      selection_model, selection_hyperparameters, selection_frames: the recurrent network for which frames are chosen,
+        and how many.
       reader_budgets: numbers of frames that readers pick, the first one being that of the original's way.
       reader_batch_size, inference_batch_size, training_batch_size, metrics_batch_size: videos a batch.
       seconds_a_pass: how long one timed pass should take; more videos are read until it does.
@@ -41,6 +43,9 @@ class Settings:
         default_factory=lambda: {"HierarchicalLstmModel": {}, "NeXtVLADModel": {}, "NetVLADModelLF": {}}
     )
     budgets: tuple[int, ...] = (30, 20, 15, 10, 6)
+    selection_model: str = "LstmModel"
+    selection_hyperparameters: dict = dataclasses.field(default_factory=dict)
+    selection_frames: int = 10
     reader_budgets: tuple[int, ...] = (30, 10)
     reader_batch_size: int = 128
     inference_batch_size: int = 256
@@ -68,6 +73,8 @@ class Settings:
             num_readers=2,
             models={"HierarchicalLstmModel": {"lstm_cells": 4, "lstm_layers": 1}},
             budgets=(6,),
+            selection_hyperparameters={"lstm_cells": 4, "lstm_layers": 1},
+            selection_frames=6,
             reader_budgets=(6,),
             reader_batch_size=4,
             inference_batch_size=4,

@@ -105,3 +105,13 @@ def test_a_fair_baseline_is_no_student(tmp_path):
     study = write_study(tmp_path, {"methods": [fine_tuned]}, {"teacher_s0": 0.8, "fine-tuned_k6_s0": 0.7})
     with pytest.raises(ValueError, match="no finished teacher and student"):
         write_encodings_figure(study, read_study(study).results[0], "validate*")
+
+
+def test_results_of_skip_frame_stand_above_the_published_ones(tmp_path):
+    skip = {"name": "SkipFrame", "group": "selection", "model": {"model": "LstmModel", "frame_sampling": "skip_frame"}}
+    uniform = {"name": "Uniform", "group": "baseline", "model": {"model": "LstmModel"}}
+    study = write_study(tmp_path, {"methods": [uniform, skip]}, {"uniform_k10_s0": 0.7, "skipframe_k10_s0": 0.71})
+    text = pathlib.Path(write_report(study)).read_text(encoding="utf-8")
+    assert text.index("| selection | SkipFrame ") < text.index("## Published: SkipFrame, 10 frames, YouTube-8M")
+    assert "| SkipFrame  | Delay: GAP | 5-25     | .764 | .341 |" in text
+    assert "Published figures: slides of the talk" in text

@@ -71,6 +71,15 @@ def test_teachers_of_a_student():
     assert runs["teacher_s0"].training_config("study").eval_data_pattern == "records*"
 
 
+def test_a_method_above_is_the_teacher():
+    larger = {"name": "Larger", "model": {"dropout_rate": 0.5}, "checkpoint": "best"}
+    run = runs_of(larger, {**SERIAL, "teachers": "Larger"})["serial_k3_s7"]
+    assert run.teachers == run.needs == ("larger_k3_s7",)
+    assert run.teacher_checkpoint == "best"
+    with pytest.raises(ValueError, match="teachers='Larger' is neither"):
+        runs_of({**SERIAL, "teachers": "Larger"}, larger)
+
+
 def test_a_cache_for_each_set_of_teachers():
     rep = {"name": "Rep", "distillation": {"losses": ["rep"]}, "cache": True, "seeds": [7]}
     more = {**SERIAL, "name": "More", "cache": True, "training": {"unlabelled_data_pattern": "more*"}}
@@ -164,7 +173,10 @@ def test_mistakes_are_named():
     assert "distillation has no key 'loss'" in message({"name": "A", "distillation": {"loss": ["rep"]}})
     assert "method 'A': distillation_losses must be one of" in message({"name": "A", "distillation": {"losses": ["x"]}})
     assert "for_each must map fields" in message({"name": "A", "for_each": {"losses": [["rep"]]}})
-    assert "teachers must be one of" in message({**SERIAL, "teachers": "both"})
+    assert (
+        "teachers='both' is neither one of same_seed, all_seeds, none, 'Teacher' nor a method above it with a run of 2 "
+        "frames and seed 0" in message({**SERIAL, "teachers": "both"})
+    )
     assert "there is no teacher of seed 3" in message({**SERIAL, "seeds": [3]})
     assert "method 'A': teacher_cache needs --distillation=serial" in message({"name": "A", "cache": True})
     assert "Methods 'Uniform' and 'uniform' both make run 'uniform_k2_s0'" in message({"name": "uniform"})

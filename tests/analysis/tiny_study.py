@@ -47,5 +47,5 @@ def write_study(folder, grid: dict, measured: dict) -> str:
 
 def _row(run, values):
     values = values if isinstance(values, dict) else {"gap": values}
-    budget = run.model.num_slots if run.model.sampler else None
+    budget = run.model.num_slots if run.model.has_frame_budget else None
     return {"run": run.name, "seed": run.seed, "num_sampled_frames": budget, "map": values["gap"] / 2, **values}

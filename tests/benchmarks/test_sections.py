@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import inference, metrics, reader, startup, training
+from benchmarks import inference, metrics, reader, selection, startup, training
 from benchmarks.settings import Settings
 
 
@@ -31,6 +31,18 @@ def test_inference_compares_students_with_their_teacher(settings):
     # classifier of 3 (2 gates and experts) on a state of 8: 8 * 30 * 5.
     assert teacher["gmacs_per_video"] * 1e9 == pytest.approx(20 * 448 + 10 * 192 + 1200)
     assert student["gmacs_per_video"] * 1e9 == pytest.approx(6 * 448 + 3 * 192 + 1200)
+
+
+def test_selection_costs_little_beside_the_frames_that_are_read(settings):
+    rows = {row["frames"]: row for row in selection.measure(settings)}
+    assert list(rows) == ["all", "uniform 6", "skip_frame 6", "saliency 6"]
+    macs = {frames: round(1e9 * row["gmacs_per_video"]) for frames, row in rows.items()}
+    # LSTM of 4 cells: 16 (24 + 4) a frame; the classifier (2 gates and experts, 3 gates) reads the 4, the policy all 8 of the state.
+    frame, classifier = 16 * 28, 4 * 30 * 5
+    assert macs["all"] == 20 * frame + classifier
+    assert macs["uniform 6"] == 6 * frame + classifier
+    assert macs["skip_frame 6"] == macs["uniform 6"] + 5 * 20 * 8  # five decisions among 20 skips
+    assert macs["saliency 6"] == macs["uniform 6"] + 20 * (16 * 64 + 64)  # every frame is scored
 
 
 def test_training_times_full_steps(settings):

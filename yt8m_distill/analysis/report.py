@@ -8,6 +8,7 @@ import os
 
 from yt8m_distill.analysis import report_tables as tables
 from yt8m_distill.analysis.published import H_RNN, PUBLISHED_TABLES, WORKSHOP_PAPER, PublishedTable
+from yt8m_distill.analysis.published_selection import published_beside
 from yt8m_distill.analysis.study_results import FAIR_BASELINE, StudyResults, StudyState, read_study, summary
 from yt8m_distill.data.atomic_file import open_atomic
 
@@ -192,7 +193,10 @@ def _sources(study: StudyState) -> str:
             f"## Published with k in percent of the frames\n\nH-RNN: {WORKSHOP_PAPER}; YouTube-8M.\n",
             tables.workshop_table(),
         ]
-    sources = sorted({table.source for table in published})
+    beside = published_beside(study.grid.runs)
+    for table in beside:
+        lines += [f"## Published: {table.title}\n", tables.printed_table(table)]
+    sources = sorted({table.source for table in (*published, *beside)})
     lines.append("## Sources\n")
     lines += [f"Published figures: {source}." for source in sources]
     lines.append("The features of YouTube-8M and AudioSet are published by Google under CC BY 4.0.")

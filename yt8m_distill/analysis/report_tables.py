@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from yt8m_distill.analysis.published import PUBLISHED_TABLES, WORKSHOP_RESULTS, Score
+from yt8m_distill.analysis.published_selection import PrintedTable
 from yt8m_distill.analysis.study_results import (
     BASELINE,
     FAIR_BASELINE,
@@ -104,6 +105,11 @@ def workshop_table() -> str:
     """Table 1 of "I Have Seen Enough"."""
     rows = [[row.model, *(f"{value:.3f}" for value in row[1:])] for row in WORKSHOP_RESULTS]
     return markdown_table(["Model", "Hit@1", "PERR", "mAP", "GAP"], rows, num_text_columns=1)
+
+
+def printed_table(table: PrintedTable) -> str:
+    """A published table as it was printed."""
+    return markdown_table(list(table.header), [list(row) for row in table.rows], table.num_text_columns)
 
 
 def score_text(gap: Summary | None, mean_ap: Summary | None, num_seeds: int) -> str:

@@ -18,7 +18,8 @@ and `seeds`, or a budget in other units (`frame_percent`, `every_n`), or, as one
 
 - `for_each`: fields and their values; each combination is a method, named after its values ("Serial rep+pred+ce");
 - `distillation`: fields of DistillationConfig; without it the method is trained on labels alone;
-- `teachers`: `same_seed` (serial: this if it is left out), `all_seeds` (their average) or `none` (parallel, baselines);
+- `teachers`: `same_seed` (serial: this if it is left out), `all_seeds` (their average), `none` (parallel, baselines),
+  or the name of a method above, whose run of the same number of frames and seed is the teacher;
 - `cache`: true to learn from a teacher cache, which is made when the teachers are there;
 - `starts_from`: "Teacher", or the name of a method above, whose run of the same number of frames and seed gives the
   weights that training on labels starts from, such as those of the frames that `skip_frame` and `saliency` choose for;
@@ -137,33 +138,38 @@ def _method_runs(source, method, teachers, runs_above):
         budgets = [None]
     default = "same_seed" if settings.scheme == "serial" else "none"
     which = method.get("teachers", default)
-    _check_choice(f"method {name!r}: teachers", which, _TEACHERS)
     runs = []
     for budget, seed in itertools.product(budgets, seeds):
-        # Its own seed's first: a student that starts from a teacher starts from that one.
-        all_seeds = sorted(teachers, key=lambda other: (other != seed, other))
-        chosen = {"same_seed": [seed], "all_seeds": all_seeds, "none": []}[which]
-        missing = [teacher for teacher in chosen if teacher not in teachers] or (which != "none" and not teachers)
-        if missing:
-            raise ValueError(f"method {name!r}: there is no teacher of seed {seed}. Give the grid a `teacher`.")
-        of_run = tuple(teachers[teacher].name for teacher in chosen)
-        teacher_checkpoint = teachers[chosen[0]].checkpoint if chosen else "latest"
-        source_run = _source_run(method, runs_above, budget, seed)
-        runs.append(settings.run(method.get("group", ""), seed, budget, of_run, teacher_checkpoint, source_run))
+        chosen = _chosen_teachers(method, which, teachers, runs_above, budget, seed)
+        source = _run_above(method, "starts_from", runs_above, budget, seed).name if "starts_from" in method else ""
+        names, checkpoint = tuple(run.name for run in chosen), chosen[0].checkpoint if chosen else "latest"
+        runs.append(settings.run(method.get("group", ""), seed, budget, names, checkpoint, source))
     return runs
 
 
-def _source_run(method, runs_above, budget, seed):
-    """The name of the run that a method's run starts from, "" if it starts from fresh weights."""
-    wanted = method.get("starts_from")
-    if wanted is None:
-        return ""
+def _chosen_teachers(method, which, teachers, runs_above, budget, seed):
+    """The runs that a method's run learns from."""
+    if which == "none":
+        return []
+    if which not in _TEACHERS:
+        return [_run_above(method, "teachers", runs_above, budget, seed)]
+    if seed not in teachers:
+        raise ValueError(f"method {method['name']!r}: there is no teacher of seed {seed}. Give the grid a `teacher`.")
+    # Its own seed's first: a student that starts from a teacher starts from that one.
+    others = [run for other, run in sorted(teachers.items()) if other != seed]
+    return [teachers[seed], *others] if which == "all_seeds" else [teachers[seed]]
+
+
+def _run_above(method, field, runs_above, budget, seed):
+    """The run that a method's run starts or learns from: of the method that it names, with its frames and seed."""
+    wanted = method[field]
     for run in runs_above:
         if run.method == wanted and run.seed == seed and (wanted == TEACHER or run.model.num_sampled_frames == budget):
-            return run.name
+            return run
+    of_teachers = f"one of {', '.join(_TEACHERS)}, " if field == "teachers" else ""
     raise ValueError(
-        f"method {method['name']!r}: starts_from={wanted!r} is neither {TEACHER!r} nor a method above it with a run of "
-        f"{budget} frames and seed {seed}."
+        f"method {method['name']!r}: {field}={wanted!r} is neither {of_teachers}{TEACHER!r} nor a method above it "
+        f"with a run of {budget} frames and seed {seed}."
     )
 
 

@@ -151,6 +151,11 @@ class ModelConfig:
         kept = leading_values(text, self.feature_names, self.feature_sizes, "leading_values")
         return tuple(kept.get(name, size) for name, size in zip(self.feature_names, self.feature_sizes))
 
+    @property
+    def has_low_resolution(self) -> bool:
+        """Whether the model sees less of a frame, or of a window of frames, than the records hold."""
+        return self._low_resolution() is not None
+
     def _low_resolution(self):
         if not self.frame_level:
             return None
@@ -220,7 +225,7 @@ class ModelConfig:
             raise ValueError(
                 f"{method} needs num_sampled_frames, and has no frame_percent, every_n, frame_jitter or frame_budgets."
             )
-        if self._low_resolution() is not None:
+        if self.has_low_resolution:
             raise ValueError(f"{method} chooses frames of full resolution. Leave out frame_pooling and the like.")
         fewest, k = self.learned_selection.fewest_frames, self.num_sampled_frames
         if not isinstance(k, int) or isinstance(k, bool) or not fewest <= k <= self.max_frames:
