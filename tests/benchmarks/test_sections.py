@@ -37,7 +37,7 @@ def test_selection_costs_little_beside_the_frames_that_are_read(settings):
     rows = {row["frames"]: row for row in selection.measure(settings)}
     assert list(rows) == ["all", "uniform 6", "skip_frame 6", "saliency 6"]
     macs = {frames: round(1e9 * row["gmacs_per_video"]) for frames, row in rows.items()}
-    # LSTM of 4 cells: 16 (24 + 4) a frame; the classifier (2 gates and experts, 3 gates) reads the 4, the policy all 8 of the state.
+    # LSTM of 4 cells: 16 (24 + 4) a frame. The classifier (5 outputs a class) reads 4 values, the policy a state of 8.
     frame, classifier = 16 * 28, 4 * 30 * 5
     assert macs["all"] == 20 * frame + classifier
     assert macs["uniform 6"] == 6 * frame + classifier

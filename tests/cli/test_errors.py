@@ -167,7 +167,7 @@ def test_train_on_frames(flags, message, places, tmp_path, capsys):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ([*GOOD, "--train_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        ([*GOOD, "--train_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated in record 5"),
         ([*GOOD, "--train_data_pattern={places}/damaged*"], "{places}/damaged.tfrecord: "),
         (
             [*GOOD, "--train_data_pattern={places}/label*"],
@@ -195,7 +195,7 @@ def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
     [
         (["--eval_data_pattern="], "Unable to find evaluation files. data_pattern='' is empty"),
         (["--eval_data_pattern={places}/frames*"], "frames00.tfrecord: has no feature 'mean_rgb'"),
-        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated in record 5"),
         (["--train_dir={places}/home"], "No checkpoint file found in {places}/home"),
         (["--checkpoint=best"], "Training keeps the best checkpoint when it is given --eval_data_pattern"),
         (["--train_dir={places}/bad_json"], "bad_json/model_flags.json: is not valid JSON"),
@@ -222,7 +222,7 @@ def test_eval(flags, message, places, capsys):
         (["--input_data_pattern={places}/nothing*"], "Unable to find input files"),
         (["--top_k=4"], "--top_k=4 exceeds the number of classes, 3"),
         (["--train_dir={places}/home"], "No checkpoint file found in {places}/home"),
-        (["--input_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--input_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated in record 5"),
         (["--num_readers=0"], "--num_readers"),
         (["--segment_label"], "Unknown command line flag 'segment_label'"),
         (["--segment_labels"], "--segment_labels needs a frame-level model; this one reads mean features"),
@@ -269,7 +269,7 @@ def test_eval_on_bad_segments(places, capsys):
         (["--submission_file={places}/twice.csv"], "{places}/twice.csv: line 1, class 1: lists segment v:0 twice"),
         (["--eval_data_pattern="], "Unable to find evaluation files"),
         (["--eval_data_pattern={places}/frames*"], "hold no rated segment"),
-        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated or damaged in record 5"),
+        (["--eval_data_pattern={places}/truncated*"], "truncated.tfrecord: truncated in record 5"),
         (["--eval_data_pattern={places}/lists*"], "video 'odd' in {places}/lists.tfrecord record 1: segment_labels"),
         (["--label_cache={places}/segments.csv"], "segments.csv: line 1 is not <video id>:<start time>,<class>"),
         (["--top_n=-1"], "--top_n"),

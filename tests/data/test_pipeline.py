@@ -258,7 +258,7 @@ def test_a_bad_record_met_in_a_graph_is_named(tmp_path, frame_files):
 def test_a_truncated_shard_is_named(shards):
     path = pathlib.Path(shards[1])
     path.write_bytes(path.read_bytes()[:-30])
-    assert failure_of(shards).startswith(f"{path}: truncated or damaged in record 4 (")
+    assert failure_of(shards).startswith(f"{path}: truncated in record 4, of which 30 bytes")
 
 
 def test_a_flipped_bit_is_found(shards):
@@ -266,7 +266,7 @@ def test_a_flipped_bit_is_found(shards):
     content = bytearray(path.read_bytes())
     content[-40] ^= 4
     path.write_bytes(content)
-    assert failure_of(shards) == f"{path}: record 4 fails its checksum. Download the file again or remove it."
+    assert failure_of(shards) == f"{path}: record 4 fails its checksum. Download it again or remove it."
 
 
 def test_a_missing_file_is_named(shards):

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import struct
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from yt8m_distill.data.errors import DataError
+from yt8m_distill.data.record_reader import FOOTER_BYTES, HEADER_BYTES, Record, check_lengths, read_records
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_START_TIMES
 
-_LENGTH_AND_CRC_BYTES = 12
-_PAYLOAD_CRC_BYTES = 4
 _RECORDS_SEARCHED_FOR_SEGMENTS = 1000
 
 
@@ -77,7 +75,7 @@ def estimate_num_records(files: list[str], sample_size: int = 32, segments: bool
     """
     total_bytes = sum(tf.io.gfile.stat(path).length for path in files)
     sample = list(itertools.islice(_all_records(files), sample_size))
-    sample_bytes = sum(len(record) + _LENGTH_AND_CRC_BYTES + _PAYLOAD_CRC_BYTES for record in sample)
+    sample_bytes = sum(len(record) + HEADER_BYTES + FOOTER_BYTES for record in sample)
     count = sum(map(_num_rated_segments, sample)) if segments else len(sample)
     if segments and not count and sample_size < _RECORDS_SEARCHED_FOR_SEGMENTS:
         return estimate_num_records(files, _RECORDS_SEARCHED_FOR_SEGMENTS, segments)
@@ -94,6 +92,8 @@ def locate_damage(files: list[str], schema: RecordSchema | None = None) -> str |
         for path in files:
             try:
                 problem = check(path)
+            except DataError as error:
+                problem = str(error)
             except tf.errors.OpError as error:
                 problem = f"{path}: cannot be read: {error.message}"
             if problem:
@@ -101,18 +101,21 @@ def locate_damage(files: list[str], schema: RecordSchema | None = None) -> str |
     return None
 
 
+def damage_message(path: str, record: Record) -> str:
+    """What to say of a damaged record, and the way out."""
+    return f"{path}: {record.problem}. Download it again or remove it."
+
+
 def _all_records(files):
     return itertools.chain.from_iterable(map(_read_records, files))
 
 
 def _read_records(path):
-    number = 0
     try:
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            yield record
-            number += 1
-    except tf.errors.DataLossError as error:
-        raise DataError(_check_lengths(path) or _bad_checksum(path, number)) from error
+        for record in read_records(path):
+            if record.problem:
+                raise DataError(damage_message(path, record))
+            yield record.payload
     except tf.errors.OpError as error:
         raise DataError(f"{path}: cannot be read: {error.message}") from error
 
@@ -126,38 +129,13 @@ def _num_rated_segments(record):
 
 
 def _check_lengths(path):
-    size = tf.io.gfile.stat(path).length
-    position = number = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
-        while position < size:
-            file.seek(position)
-            header = file.read(_LENGTH_AND_CRC_BYTES)
-            if len(header) < _LENGTH_AND_CRC_BYTES:
-                return f"{path}: truncated in record {number}. Download it again or remove it."
-            (length,) = struct.unpack("<Q", header[:8])
-            position += _LENGTH_AND_CRC_BYTES + length + _PAYLOAD_CRC_BYTES
-            if position > size:
-                what = "is not a TFRecord file" if number == 0 else f"truncated or damaged in record {number}"
-                return f"{path}: {what} ({size} bytes). Download it again or remove it."
-            number += 1
-    return None
+    record = check_lengths(path)
+    return damage_message(path, record) if record else None
 
 
 def _check_payloads(path, schema):
-    number = 0
-    try:
-        for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
-            _check_record(f"{path} record {number}", record, schema)
-            number += 1
-    except tf.errors.DataLossError:
-        return _bad_checksum(path, number)
-    except DataError as error:
-        return str(error)
-    return None
-
-
-def _bad_checksum(path, number):
-    return f"{path}: record {number} fails its checksum. Download the file again or remove it."
+    for number, payload in enumerate(_read_records(path)):
+        _check_record(f"{path} record {number}", payload, schema)
 
 
 def _check_record(place, record, schema):
