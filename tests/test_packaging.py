@@ -148,6 +148,8 @@ def test_console_scripts_lead_to_functions(egg_info):
         "yt8m-segment-eval": "yt8m_distill.cli.segment_eval_inference:main",
         "yt8m-cache-teacher": "yt8m_distill.cli.cache_teacher:main",
         "yt8m-frames": "yt8m_distill.cli.frames:main",
+        "yt8m-download": "yt8m_distill.cli.download:main",
+        "yt8m-doctor": "yt8m_distill.cli.doctor:main",
         "yt8m-study": "yt8m_distill.cli.study:main",
         "yt8m-synthetic": "yt8m_distill.cli.synthetic:main",
         "yt8m-cost": "yt8m_distill.cli.cost:main",

@@ -1,3 +1,4 @@
+import math
 import os
 import time
 
@@ -5,7 +6,7 @@ import pytest
 
 from tests.pool_tasks import perform, remember_start
 from yt8m_distill import worker_pool
-from yt8m_distill.worker_pool import ThisProcess, WorkerPool
+from yt8m_distill.worker_pool import TASKS_OF_A_PROCESS, ThisProcess, WorkerPool
 
 
 def run_all(pool, tasks):
@@ -35,6 +36,12 @@ def test_a_process_is_replaced_after_some_tasks(monkeypatch):
     (pid_a, *a), (pid_b, *b), (pid_c, *c) = results["a"], results["b"], results["c"]
     assert (a, b, c) == ([1, "a"], [2, "b"], [1, "c"])
     assert pid_a == pid_b != pid_c
+
+
+def test_a_process_may_stay_for_good():
+    tasks = [str(number) for number in range(TASKS_OF_A_PROCESS + 1)]
+    results = run_all(WorkerPool(1, perform, remember_start, math.inf), tasks)
+    assert len({result[0] for result in results.values()}) == 1
 
 
 def test_a_process_that_dies_loses_its_task_alone(capfd):

@@ -28,12 +28,16 @@ class WorkerPool:
       num_processes: tasks at the same time.
       function: of a task, both picklable; what it returns must be, too.
       initialize: called once in each process before its first task; picklable.
+      max_tasks: after so many a process is replaced; None is `TASKS_OF_A_PROCESS`, `math.inf` never does it.
     """
 
-    def __init__(self, num_processes: int, function: Callable, initialize: Callable):
+    def __init__(
+        self, num_processes: int, function: Callable, initialize: Callable, max_tasks: float | None = None
+    ):
         self._num_processes = num_processes
         self._function = function
         self._initialize = initialize
+        self._max_tasks = TASKS_OF_A_PROCESS if max_tasks is None else max_tasks
         self._context = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
         self._idle: list[_Worker] = []
         self._busy: dict[multiprocessing.connection.Connection, tuple[_Worker, object]] = {}
@@ -95,7 +99,7 @@ class WorkerPool:
                 worker.process.join()
                 done.append((task, ProcessEnded(worker.process.exitcode)))
                 continue
-            if worker.num_tasks < TASKS_OF_A_PROCESS:
+            if worker.num_tasks < self._max_tasks:
                 self._idle.append(worker)
             else:
                 connection.close()

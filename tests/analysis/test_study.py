@@ -1,4 +1,3 @@
-import fcntl
 import json
 import logging
 import shutil
@@ -12,6 +11,7 @@ from yt8m_distill.analysis.study import Study
 from yt8m_distill.analysis.study_grid import make_grid
 from yt8m_distill.analysis.study_run import COLUMNS, StudyRun
 from yt8m_distill.data import list_record_files
+from yt8m_distill.data.directory_lock import lock_directory
 from yt8m_distill.models import checkpoint_path, load_model, restore_weights
 from yt8m_distill.training import evaluate
 
@@ -156,10 +156,10 @@ def test_a_failed_run_takes_its_students_along_and_nothing_else(pattern, tmp_pat
 def test_two_studies_do_not_execute_the_same_run(pattern, tmp_path, executed):
     directory = tmp_path / "runs" / "uniform_k2_s0"
     directory.mkdir(parents=True)
-    with open(directory / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock_directory(str(directory), ".lock", ""):
         failed = study_of(tmp_path, pattern).execute(1, 1)
-    assert failed == {"uniform_k2_s0": f"{directory} is in use: another study.py executes this run."}
+    (reason,) = failed.values()
+    assert reason.startswith(f"{directory} is in use: another study.py executes this run (process ")
     assert executed[0] == ["teacher_s0"]
 
 

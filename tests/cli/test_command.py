@@ -1,5 +1,6 @@
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -53,6 +54,40 @@ def test_a_wrong_command_line_is_one_line(argv, message, capsys):
     out, err = capsys.readouterr()
     assert out == "" and err.count("\n") == 1
     assert err.startswith("market.py: error: ") and message in err and err.endswith("See market.py --help.\n")
+
+
+def run_positional(*argv, do=lambda values: None):
+    return run_command("market.py", "sells fruit.", define_flags, do, ["market.py", *argv], positional_flag="pear")
+
+
+@pytest.mark.parametrize(
+    "argv, pear",
+    [
+        (["nashi"], "nashi"),
+        (["nashi", "--apples=5"], "nashi"),
+        (["--apples=5", "nashi", "bosc"], "nashi,bosc"),
+        (["--apples=5", "--", "--nashi"], "--nashi"),
+        (["--pear=nashi"], "nashi"),
+        ([], ""),
+    ],
+)
+def test_one_flag_needs_no_name(argv, pear):
+    seen = []
+    assert run_positional(*argv, do=lambda values: seen.append(values.pear)) == 0
+    assert seen == [pear]
+
+
+def test_a_flag_is_given_once_with_or_without_its_name(capsys):
+    assert run_positional("--pear=nashi", "bosc", do=lambda values: pytest.fail("the command must not run")) == 2
+    message = "market.py: error: Unexpected argument 'bosc' beside --pear=nashi. See market.py --help.\n"
+    assert capsys.readouterr().err == message
+
+
+def test_help_says_which_flag_needs_no_name(capsys):
+    assert run_positional("--help") == 0
+    assert capsys.readouterr().out.startswith(
+        "market.py: sells fruit.\n\nmarket.py [--flag=value ...] PEAR\n\nFruit:\n"
+    )
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])
@@ -113,6 +148,16 @@ def test_ctrl_c_has_its_own_status(capsys):
 
     assert run(do=interrupt) == 130
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_sigterm_is_an_interruption():
+    def be_terminated(values):
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    before = signal.getsignal(signal.SIGTERM)
+    assert run(do=be_terminated) == 130
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 @pytest.mark.parametrize(

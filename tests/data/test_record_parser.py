@@ -296,8 +296,12 @@ def test_video_level_features_in_the_order_of_the_schema():
             "video 'bad' in shard.tfrecord record 1: a label is outside [0, num_classes=10)",
         ),
         (video_record(MEANS, None), "video '' in shard.tfrecord record 1: neither 'id' nor 'video_id' is set"),
+        (
+            video_record({**MEANS, "mean_audio": [0.0] * 3 + [float("nan")]}, "bad"),
+            "video 'bad' in shard.tfrecord record 1: a feature holds NaN or infinity",
+        ),
     ],
-    ids=["label", "id"],
+    ids=["label", "id", "nan"],
 )
 def test_says_what_is_wrong_with_a_video_level_record(bad, message):
     assert failure_of([video_record(MEANS), bad], VIDEO_SCHEMA) == message

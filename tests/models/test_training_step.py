@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.models.classifiers import Logistic
+from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
 from yt8m_distill.models.training_step import (
     METRICS_EVERY_STEPS,
     batch_metrics,
@@ -188,7 +189,7 @@ def descend_once(optimizer):
     x, y = tf.Variable(3.0), tf.Variable(5.0)
     with tf.GradientTape() as tape:
         loss = scaled(optimizer, (x - 1.0) ** 2)
-    update(optimizer, tape.gradient(loss, [x, y]), [x, y], loss)
+    update(optimizer, tape.gradient(loss, [x, y]), [x, y], loss, NonfiniteSteps())
     return float(loss), float(x), float(y)
 
 

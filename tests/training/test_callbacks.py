@@ -6,7 +6,10 @@ import types
 
 import pytest
 
+from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
+from yt8m_distill.training.finite_check import FiniteCheck
+from yt8m_distill.training.interruption import Interruption
 from yt8m_distill.training.progress import Progress
 
 NAMES = ("loss", "reg_loss", "hit_at_one", "perr", "gap")
@@ -33,8 +36,11 @@ def updates():
 
 @pytest.fixture
 def callback(updates):
-    callback = RunCallback(RunPosition(), 8, Progress(1000), 0, None, None, 1000, None)
-    callback.model = types.SimpleNamespace(optimizer=types.SimpleNamespace(iterations=updates))
+    settings = 1000, None, FiniteCheck(skip=False), Interruption()
+    callback = RunCallback(RunPosition(), 8, Progress(1000), 0, None, None, *settings)
+    callback.model = types.SimpleNamespace(
+        optimizer=types.SimpleNamespace(iterations=updates), nonfinite_steps=NonfiniteSteps()
+    )
     return callback
 
 

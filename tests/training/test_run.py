@@ -1,13 +1,18 @@
+import dataclasses
 import json
 import logging
+import os
 import re
+import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.records import make_videos, record_of, write_records
 from tests.training.tiny_runs import (
     FRAMES,
+    MEANS,
     checkpoint_steps,
     checkpoint_values,
     model_config,
@@ -17,8 +22,10 @@ from tests.training.tiny_runs import (
     write_shards,
 )
 from yt8m_distill.distillation import DistillationConfig
-from yt8m_distill.models import load_model, write_model_flags
+from yt8m_distill.models import LABEL_LOSSES, load_model, write_model_flags
 from yt8m_distill.training import TrainDirError, run, train
+from yt8m_distill.training.finite_check import NonfiniteLossError
+from yt8m_distill.training.train_dir import train_dir_in_use
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +145,37 @@ def test_ctrl_c_saves_a_checkpoint(pattern, tmp_path, monkeypatch, caplog):
     assert "Interrupted at step 4; the same command without --start_new_model goes on from here." in caplog.text
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_signal_within_a_step(count, pattern, tmp_path, monkeypatch, caplog):
+    """The first one lets the step end and saves it; the second one does not wait, and what there is is not saved."""
+    end_of_batch = run.RunCallback.on_train_batch_end
+
+    def on_train_batch_end(callback, batch, logs=None):
+        if callback.position.step == 3:  # weights are those after the fourth step
+            for _ in range(count):
+                os.kill(os.getpid(), signal.SIGTERM)
+        end_of_batch(callback, batch, logs)
+
+    monkeypatch.setattr(run.RunCallback, "on_train_batch_end", on_train_batch_end)
+    config = training_config(tmp_path, pattern, num_epochs=2, export_model_steps=2)
+    with pytest.raises(KeyboardInterrupt), caplog.at_level(logging.WARNING):
+        train(model_config(), config)
+    assert checkpoint_steps(tmp_path) == ([2, 4] if count == 1 else [2])
+    step, where = (4, "here") if count == 1 else (3, "step 2")
+    assert f"Interrupted at step {step}; the same command goes on from {where}." in caplog.text
+
+
+def test_two_runs_in_one_train_dir(pattern, tmp_path):
+    train(model_config(), training_config(tmp_path, pattern))
+    before = checkpoint_values(tmp_path)
+    with train_dir_in_use(str(tmp_path)):
+        for start_new_model in (False, True):
+            with pytest.raises(ValueError, match=rf"Another run is training in {tmp_path}. Wait for it.* \(process "):
+                train(model_config(), training_config(tmp_path, pattern, start_new_model=start_new_model))
+    assert checkpoint_values(tmp_path).keys() == before.keys()
+    train(model_config(), training_config(tmp_path, pattern, start_new_model=True))
+
+
 def interrupt_at(step, monkeypatch):
     """Lets Ctrl-C come at the end of a step."""
     end_of_batch = run.RunCallback.on_train_batch_end
@@ -242,3 +280,46 @@ def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):
     assert len(slots) == 2 and addons.__version__
     for name, average in slots.items():
         np.testing.assert_array_equal(values[name], average)
+
+
+# A loss that is not finite.
+
+
+@pytest.fixture
+def poisoned(tmp_path, monkeypatch):
+    """Records of which the loss of one, the tenth and alone in having all labels, is NaN."""
+
+    def loss(labels, predictions, label_weights=None):
+        losses = cross_entropy(labels, predictions, label_weights)
+        return tf.where(tf.reduce_all(tf.cast(labels, tf.bool), axis=-1), float("nan"), losses)
+
+    cross_entropy = LABEL_LOSSES["CrossEntropyLoss"]
+    monkeypatch.setitem(LABEL_LOSSES, "CrossEntropyLoss", loss)
+    videos = [dataclasses.replace(video, labels=(1,)) for video in make_videos(MEANS, 24)]
+    videos[9] = dataclasses.replace(videos[9], labels=(0, 1, 2))
+    return write_records(tmp_path / "records", [record_of(video, MEANS) for video in videos])
+
+
+def of_poisoned(train_dir, pattern, **changes):
+    settings = {"batch_size": 1, "num_epochs": 2, "export_model_steps": 2, "keep_checkpoints": 100, **changes}
+    return training_config(train_dir, pattern, **settings)
+
+
+def weights_at(train_dir, step):
+    reader = tf.train.load_checkpoint(str(train_dir / f"model.ckpt-{step}"))
+    return [reader.get_tensor(name) for name in reader.get_variable_to_shape_map() if name.startswith("model/")]
+
+
+def test_a_loss_that_is_nan_stops_the_run_and_leaves_the_checkpoints_before_it(poisoned, tmp_path):
+    with pytest.raises(NonfiniteLossError) as error:
+        train(model_config(), of_poisoned(tmp_path / "run", poisoned))
+    step = int(re.search(r"infinite at step (\d+)\.", str(error.value)).group(1))
+    # Every second step is saved, but none after the bad one; and the next look comes at a tenth step or a save.
+    assert checkpoint_steps(tmp_path / "run") == list(range(2, step, 2))
+    assert all(np.isfinite(values).all() for values in weights_at(tmp_path / "run", 2))
+
+
+def test_steps_that_are_nan_can_be_left_out(poisoned, tmp_path, caplog):
+    assert train(model_config(), of_poisoned(tmp_path / "run", poisoned, skip_nonfinite=True))["step"] == 48
+    assert all(np.isfinite(values).all() for values in weights_at(tmp_path / "run", 48))
+    assert "Left out 2 steps whose loss or gradients were NaN or infinite." in caplog.text

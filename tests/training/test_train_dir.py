@@ -8,7 +8,7 @@ from tests.training.tiny_runs import FRAMES, checkpoint_steps, model_config, tra
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import checkpoint_path, load_model
 from yt8m_distill.training import TrainDirError
-from yt8m_distill.training.train_dir import CheckpointKeeper, delete_train_dir, prepare_train_dir
+from yt8m_distill.training.train_dir import CheckpointKeeper, empty_train_dir, prepare_train_dir
 
 
 def save_checkpoint(directory, step=3):
@@ -65,7 +65,7 @@ class TestStartNewModel:
         save_checkpoint(tmp_path)
         before = files_in(tmp_path)
         with pytest.raises(TrainDirError, match=r"it has no model_flags\.json"):
-            delete_train_dir(str(tmp_path))
+            empty_train_dir(str(tmp_path))
         assert files_in(tmp_path) == before
 
 

@@ -191,6 +191,6 @@ def test_a_student_that_takes_over_its_teachers_classifier_is_averaged_with_it(t
         teacher_dir=str(tmp_path / "teacher"),
     )
     student = model_config("LstmModel", FRAMES, num_sampled_frames=2, **small)
-    student_run = run._Run(student, config, tf.distribute.get_strategy(), find_run_files(student, config))
+    student_run = run._Run(student, config, tf.distribute.get_strategy(), find_run_files(student, config), None)
     for weight, reference in zip(student_run.model.classifier.get_weights(), teacher.classifier.get_weights()):
         np.testing.assert_array_equal(weight, reference)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import json
 import logging
@@ -28,6 +27,7 @@ from yt8m_distill.analysis.study_cache import StudyCache
 from yt8m_distill.analysis.study_grid import StudyGrid
 from yt8m_distill.analysis.study_run import COLUMNS, StudyRun, data_fingerprint, run_dir_of
 from yt8m_distill.data.atomic_file import open_atomic
+from yt8m_distill.data.directory_lock import lock_directory
 from yt8m_distill.worker_pool import ThisProcess, WorkerPool
 
 _logger = logging.getLogger(__name__)
@@ -198,7 +198,7 @@ def _execute_task(task: _Task) -> str | None:
     os.makedirs(directory, exist_ok=True)
     with _logged_to(os.path.join(directory, "log.txt")):
         try:
-            with _held(directory):
+            with lock_directory(directory, ".lock", f"{directory} is in use: another study.py executes this run"):
                 _prepare(directory, task)
                 started = time.perf_counter()
                 rows = task.run.execute(task.study_dir)
@@ -208,17 +208,6 @@ def _execute_task(task: _Task) -> str | None:
             traceback.print_exc()
             return " ".join(str(error).split()) or type(error).__name__
     return None
-
-
-@contextlib.contextmanager
-def _held(directory):
-    """Keeps other processes out of a run's directory; the system lets go of it when this one is killed."""
-    with open(os.path.join(directory, ".lock"), "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{directory} is in use: another study.py executes this run.") from error
-        yield
 
 
 def _prepare(directory, task):

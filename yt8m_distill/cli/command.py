@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import re
+import signal
 import sys
 import textwrap
+import threading
 from typing import Callable
 
 from absl import flags
@@ -45,10 +48,13 @@ class FlagGroups:
         return "\n".join(lines)
 
 
-def run_command(name: str, description: str, define_flags: Callable, run: Callable, argv=None) -> int:
+def run_command(
+    name: str, description: str, define_flags: Callable, run: Callable, argv=None, positional_flag: str = ""
+) -> int:
     """Parses the command line, runs the command and returns its exit status.
 
-    User errors are one line on standard error and status 2; `--debug` shows where they come from.
+    User errors are one line on standard error and status 2; `--debug` shows where they come from. SIGTERM, by which
+    batch systems end a job, does what Ctrl-C does.
 
     Args:
       name: of the command, for messages.
@@ -56,6 +62,8 @@ def run_command(name: str, description: str, define_flags: Callable, run: Callab
       define_flags: function that adds the command's flags to a `FlagGroups`.
       run: function (FlagValues) -> None.
       argv: the command line with the program's name; None for this process's.
+      positional_flag: name of a flag that lists globs and may be given without its name. Several arguments, which are
+        what a shell makes of a glob without quotes, become such a list. "" refuses arguments without a name.
     """
     groups = FlagGroups()
     define_flags(groups)
@@ -65,9 +73,11 @@ def run_command(name: str, description: str, define_flags: Callable, run: Callab
     try:
         positional = groups.values(argv)[1:]
         if groups.values["help"].value:
-            print(f"{name}: {description}\n{groups.help()}")
+            print(f"{name}: {description}\n{_usage(name, positional_flag)}{groups.help()}")
             return OK
-        if positional:
+        if positional and positional_flag:
+            _fill(groups.values[positional_flag], positional)
+        elif positional:
             raise flags.Error(f"Unexpected argument {positional[0]!r}. Flags are written --name=value.")
     except flags.Error as error:
         return _report(name, error, f"See {name} --help.")
@@ -77,7 +87,8 @@ def run_command(name: str, description: str, define_flags: Callable, run: Callab
     import tensorflow as tf  # takes seconds: not for --help, not for a mistyped flag
 
     try:
-        run(groups.values)
+        with _sigterm_interrupts():
+            run(groups.values)
     except KeyboardInterrupt:
         return INTERRUPTED
     except (ValueError, OSError, ImportError, tf.errors.OpError) as error:
@@ -85,6 +96,18 @@ def run_command(name: str, description: str, define_flags: Callable, run: Callab
             raise
         return _report(name, error)
     return OK
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts():
+    if threading.current_thread() is not threading.main_thread():  # no other gets signals
+        yield
+        return
+    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, earlier)
 
 
 def is_cluster() -> bool:
@@ -101,6 +124,16 @@ def is_cluster() -> bool:
         return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG is not a JSON object with 'cluster' and 'task': {error}") from error
+
+
+def _usage(name, positional_flag):
+    return f"\n{name} [--flag=value ...] {positional_flag.upper()}\n" if positional_flag else ""
+
+
+def _fill(flag, positional):
+    if flag.present:
+        raise flags.Error(f"Unexpected argument {positional[0]!r} beside --{flag.name}={flag.value}.")
+    flag.parse(",".join(positional))
 
 
 def _report(name, error, hint=""):

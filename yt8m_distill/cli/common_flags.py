@@ -78,6 +78,24 @@ def define_teacher_checkpoint_flag(groups, group) -> None:
     )
 
 
+def define_bad_records_flag(groups, group) -> None:
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "bad_records",
+        "fail",
+        ["fail", "skip"],
+        "What to do about a record that cannot be read: fail, or skip it, and list at the end what was skipped.",
+    )
+
+
+def skipped_records_from(values):
+    """The `SkippedRecords` that --bad_records=skip asks for, or None."""
+    from yt8m_distill.data import SkippedRecords
+
+    return SkippedRecords() if values.bad_records == "skip" else None
+
+
 def define_num_frames_flag(groups, group) -> None:
     groups.add(
         group,

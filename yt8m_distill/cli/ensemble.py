@@ -160,13 +160,14 @@ def _run_ensemble(values):
 
 def _evaluate(values, ensemble, checkpoints, files, strategy):
     """Logs what eval.py does. The step is that of the member trained longest, the loss that of the first member."""
+    from yt8m_distill.data import estimate_num_records
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step, read_model_flags
     from yt8m_distill.training import evaluate
 
     log_batch_size(values, strategy, "evaluation")
     _logger.info("number of evaluation files: %d", len(files))
-    log = EvaluationLog(None, files, max(map(checkpoint_step, checkpoints)))
+    log = EvaluationLog(None, estimate_num_records(files), max(map(checkpoint_step, checkpoints)))
     metrics = evaluate(
         ensemble,
         files,

@@ -13,12 +13,14 @@ from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import (
     comma_list,
     create_strategy_from,
+    define_bad_records_flag,
     define_checkpoint_flag,
     define_num_frames_flag,
     define_strategy_flags,
     define_teacher_checkpoint_flag,
     log_batch_size,
     on_num_frames,
+    skipped_records_from,
 )
 
 _logger = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ def _define_flags(groups):
         group, flags.DEFINE_integer, "batch_size", 1024, "Examples a step of each replica.", lower_bound=1
     )
     groups.add(group, flags.DEFINE_integer, "num_readers", 8, "Files read at once.", lower_bound=1)
+    define_bad_records_flag(groups, group)
     groups.add(
         group, flags.DEFINE_integer, "top_k", 20, "Predictions a video for GAP and mAP.", lower_bound=1
     )
@@ -98,21 +101,24 @@ def _run(values):
 
 
 def _evaluate_checkpoint(values, files, path, strategy, teacher):
-    from yt8m_distill.data import check_first_record, check_rated_segments
+    from yt8m_distill.data import check_first_record, check_rated_segments, estimate_num_records
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
     from yt8m_distill.training import evaluate, predictions_of
 
     config = on_num_frames(load_model_config(values.train_dir), values)
+    skipped = skipped_records_from(values)
     if values.segment_labels:
-        check_rated_segments(files, config.schema)
-    check_first_record(files, config.schema)
+        check_rated_segments(files, config.schema, skip_bad=skipped is not None)
+    check_first_record(files, config.schema, skip_bad=skipped is not None)
     with strategy.scope():
         model = load_model_at(config, path)
     _logger.info("Loading checkpoint for eval: %s", path)
     settings = {"num_readers": values.num_readers, "strategy": strategy, "segments": values.segment_labels}
+    settings["skipped"] = skipped
+    num_records = estimate_num_records(files, segments=values.segment_labels, skip_bad=skipped is not None)
     log = EvaluationLog(
-        os.path.join(values.train_dir, "eval"), files, checkpoint_step(path), values.segment_labels
+        os.path.join(values.train_dir, "eval"), num_records, checkpoint_step(path), values.segment_labels
     )
     metrics = evaluate(
         model,
@@ -125,6 +131,8 @@ def _evaluate_checkpoint(values, files, path, strategy, teacher):
         teacher_predictions=predictions_of(teacher, files, values.batch_size, **settings) if teacher else None,
     )
     log.epoch(metrics)
+    if skipped is not None:
+        skipped.report()
     if values.output_metrics_json:
         with open_atomic(values.output_metrics_json) as file:
             file.write(json.dumps({"global_step": log.step, **metrics}, indent=2) + "\n")
@@ -140,17 +148,16 @@ def _load_teacher(values):
 class EvaluationLog:
     """The lines and TensorBoard scalars (none without a summary_dir) of one evaluation, worded as the original's."""
 
-    def __init__(self, summary_dir, files, step, segments=False):
+    def __init__(self, summary_dir, num_records, step, segments=False):
         import tensorflow as tf
 
-        from yt8m_distill.data import estimate_num_records
         from yt8m_distill.training import Progress
 
         self.step = step
         self._summaries = tf.summary.create_noop_writer()
         if summary_dir:
             self._summaries = tf.summary.create_file_writer(summary_dir)
-        self._progress = Progress(estimate_num_records(files, segments=segments))
+        self._progress = Progress(num_records)
         self._tag = "SegEval" if segments else "Eval"
         self._done = 0
 

@@ -11,11 +11,13 @@ from absl import flags
 from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import (
     create_strategy_from,
+    define_bad_records_flag,
     define_checkpoint_flag,
     define_num_frames_flag,
     define_prediction_flags,
     define_strategy_flags,
     on_num_frames,
+    skipped_records_from,
 )
 from yt8m_distill.cli.inference_shards import check_shard_flags, define_shard_flags, merge_shards, shard_from
 from yt8m_distill.cli.segment_inference import (
@@ -62,6 +64,7 @@ def _define_flags(groups):
     )
     groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video, or a segment.", lower_bound=1)
     define_prediction_flags(groups, group)
+    define_bad_records_flag(groups, group)
     define_format_flags(groups)
     define_segment_flags(groups)
     define_shard_flags(groups)
@@ -115,18 +118,19 @@ def _write_predictions(values, train_dir, path, shard):
     config = on_num_frames(load_model_config(train_dir), values)
     if values.segment_labels:
         check_reads_frames(config.schema)
-    check_first_record(files, config.schema)
+    skipped = skipped_records_from(values)
+    check_first_record(files, config.schema, skip_bad=skipped is not None)
     write = prediction_writer(values, config.num_classes)
     with strategy.scope():
         model = load_model_at(config, path)
     if values.segment_labels:
-        write_segment_predictions(values, model, files, strategy)
+        write_segment_predictions(values, model, files, strategy, skipped)
         return
-    predict = functools.partial(write_video_predictions, values, model, own_files, strategy, write)
+    predict = functools.partial(write_video_predictions, values, model, own_files, strategy, write, skipped=skipped)
     if shard is None:
         predict(values.output_file)
         return
-    settings = {name: values[name].value for name in ("output_format", "top_k", "vocabulary")}
+    settings = {name: values[name].value for name in ("output_format", "top_k", "vocabulary", "bad_records")}
     write_part(values.output_file, shard, describe_run(config, path, files, **settings), predict)
     _logger.info(
         "This is part %d of %d. When all are there: inference.py --merge_shards --num_shards=%d --output_file=%s",

@@ -49,8 +49,11 @@ def check_reads_frames(schema):
         )
 
 
-def write_segment_predictions(values, model, files, strategy):
-    """Writes --output_file from the segments of all videos of the record files."""
+def write_segment_predictions(values, model, files, strategy, skipped=None):
+    """Writes --output_file from the segments of all videos of the record files.
+
+    `skipped` as of `window_dataset`; it is reported.
+    """
     from yt8m_distill.data import estimate_num_records, readable_errors, window_dataset
     from yt8m_distill.models import predict_batches
     from yt8m_distill.serving import read_segment_classes, write_segment_submission
@@ -62,8 +65,8 @@ def write_segment_predictions(values, model, files, strategy):
         classes = read_segment_classes(values.segment_label_ids_file, schema.num_classes)
     batch_size = values.batch_size * strategy.num_replicas_in_sync
     log_batch_size(values, strategy, "inference")
-    dataset = window_dataset(files, schema, batch_size, num_readers=values.num_readers)
-    progress = Progress(estimate_num_records(files), unit="videos")
+    dataset = window_dataset(files, schema, batch_size, num_readers=values.num_readers, skipped=skipped)
+    progress = Progress(estimate_num_records(files, skip_bad=skipped is not None), unit="videos")
     num_videos = 0
 
     def batches():
@@ -84,3 +87,5 @@ def write_segment_predictions(values, model, files, strategy):
         )
     progress.close()
     _logger.info("Done with inference. %d segments of %d videos written to %s", total, num_videos, values.output_file)
+    if skipped is not None:
+        skipped.report()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from absl import flags
 
 from yt8m_distill.cli.command import run_command
-from yt8m_distill.cli.common_flags import create_strategy_from, define_strategy_flags
+from yt8m_distill.cli.common_flags import create_strategy_from, define_bad_records_flag, define_strategy_flags
 from yt8m_distill.cli.distillation_flags import apply_recipe, define_distillation_flags, distillation_config_from
 from yt8m_distill.cli.model_flags import define_architecture_flags, define_model_flags, model_config_from
 from yt8m_distill.cli.training_flags import define_training_flags, training_settings_from
@@ -15,6 +15,7 @@ _SAME_NAME = (
     "eval_data_pattern",
     "segment_labels",
     "num_readers",
+    "bad_records",
     "mixed_precision",
     "jit_compile",
     "teacher_dir",
@@ -86,6 +87,7 @@ def _define_data_flags(groups):
     )
     groups.add(group, flags.DEFINE_integer, "max_frames", 300, "Frames kept of a longer video.")
     groups.add(group, flags.DEFINE_integer, "num_readers", 8, "Files read at once.")
+    define_bad_records_flag(groups, group)
 
 
 def _define_machine_flags(groups):

@@ -23,6 +23,7 @@ _NAMES = (
     "export_model_steps",
     "keep_checkpoints",
     "seed",
+    "skip_nonfinite",
     "regularization_penalty",
     "weight_decay",
     "label_smoothing",
@@ -116,6 +117,13 @@ def _define_optimization_flags(groups):
         "clip_gradient_norm",
         1.0,
         "Clip each variable's gradient to this norm; 0: never.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_boolean,
+        "skip_nonfinite",
+        False,
+        "Leave out steps whose loss or gradients are NaN or infinite, and count them. Without this, stop at the first.",
     )
     groups.add(group, flags.DEFINE_integer, "export_model_steps", 1000, "Steps between checkpoints.")
     groups.add(group, flags.DEFINE_integer, "keep_checkpoints", 5, "Latest checkpoints kept.")

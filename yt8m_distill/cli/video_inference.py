@@ -52,8 +52,11 @@ def prediction_writer(values, num_classes):
     return functools.partial(write_json_lines, names=names)
 
 
-def write_video_predictions(values, model, files, strategy, write, path) -> int:
-    """Writes a file from all videos of the record files, by `write` (see `prediction_writer`); returns how many."""
+def write_video_predictions(values, model, files, strategy, write, path, skipped=None) -> int:
+    """Writes a file from all videos of the record files, by `write` (see `prediction_writer`); returns how many.
+
+    `skipped` as of `evaluation_dataset`; it is reported.
+    """
     if not files:  # one of more shards than there are files
         return write(path, [], values.top_k)
     from yt8m_distill.data import estimate_num_records, evaluation_dataset, readable_errors
@@ -62,8 +65,9 @@ def write_video_predictions(values, model, files, strategy, write, path) -> int:
 
     batch_size = values.batch_size * strategy.num_replicas_in_sync
     log_batch_size(values, strategy, "inference")
-    dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, num_readers=values.num_readers)
-    progress = Progress(estimate_num_records(files))
+    settings = {"num_readers": values.num_readers, "skipped": skipped}
+    dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, **settings)
+    progress = Progress(estimate_num_records(files, skip_bad=skipped is not None))
     started = time.perf_counter()
 
     def on_batch(num_written):
@@ -77,4 +81,6 @@ def write_video_predictions(values, model, files, strategy, write, path) -> int:
         total = write(path, batches, values.top_k, on_batch)
     progress.close()
     _logger.info("Done with inference. %d predictions written to %s", total, path)
+    if skipped is not None:
+        skipped.report()
     return total

@@ -16,7 +16,9 @@ from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segments, parse_segment_ratings
 from yt8m_distill.data.segment_windows import cut_into_windows
+from yt8m_distill.data.skipped_records import SkippedRecords
 from yt8m_distill.data.teacher_cache import TeacherCache
+from yt8m_distill.data.tolerant_reading import parse_good_records, readable_records
 
 # What the parsers return beside a model's inputs.
 NOT_INPUTS = ("video_ids", "paths", "start_times", "labels", "label_weights")
@@ -47,6 +49,7 @@ def training_dataset(
     segments: bool = False,
     unlabelled_files: list[str] = (),
     teacher_cache: TeacherCache | None = None,
+    skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """One epoch of shuffled training batches, the last one possibly smaller.
 
@@ -73,6 +76,7 @@ def training_dataset(
       segments: read rated segments (see `parse_rated_segments`) instead of whole videos.
       unlabelled_files: TFRecord files of more videos, whose labels are not read; shuffled together with `files`.
       teacher_cache: what a teacher said of each of these videos; None without.
+      skipped: leave out bad records and note them here; None fails at the first one.
 
     Returns:
       A dataset of (inputs, labels): inputs as `parse_frame_level` or `parse_video_level` without `video_ids`, and as
@@ -81,10 +85,13 @@ def training_dataset(
       1 for a video of `files` and 0, with no label, for another.
 
     Raises:
-      ValueError: segments of video-level records, or segments with unlabelled files or a teacher cache.
+      ValueError: segments of video-level records, segments with unlabelled files or a teacher cache, or a cache where
+        bad records are skipped.
     """
     if segments and (unlabelled_files or teacher_cache):
         raise ValueError("Segments go with neither unlabelled files nor a teacher cache.")
+    if skipped is not None and teacher_cache is not None:
+        raise ValueError("A teacher cache is of whole files, none of whose records is skipped.")
     all_files = [*files, *unlabelled_files]
     shard_by_file = len(all_files) >= num_workers > 1
     shuffle_seed = seed * 1009 + epoch
@@ -92,19 +99,19 @@ def training_dataset(
     dataset = tf.data.Dataset.from_tensor_slices(_described(file_order, unlabelled_files, teacher_cache))
     if shard_by_file:
         dataset = dataset.shard(num_workers, worker_index)
-    num_readers = min(num_readers, len(all_files))
-    dataset = dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
+    dataset = _read_files(dataset, min(num_readers, len(all_files)), skipped)
     dataset = _shuffle(dataset, max(_MIN_SHUFFLE_BUFFER, 5 * batch_size * num_workers), shuffle_seed)
     if num_workers > 1 and not shard_by_file:
         # After the shuffle: a step of all workers then reads the records that one worker alone would read.
         dataset = dataset.shard(num_workers, worker_index)
     if segments:
-        dataset = _shuffle(_parse_segments(dataset, schema).unbatch(), 5 * batch_size, shuffle_seed)
+        dataset = _shuffle(_parse_segments(dataset, schema, skipped).unbatch(), 5 * batch_size, shuffle_seed)
         dataset = dataset.batch(batch_size).skip(skip_batches)
     else:
         dataset = dataset.batch(batch_size).skip(skip_batches)
         beside = functools.partial(_teacher_and_weights, teacher_cache)
-        dataset = _parse_batches(dataset, schema, sampler, shuffle_seed + 1, training=True, beside=beside)
+        settings = {"training": True, "beside": beside, "skipped": skipped}
+        dataset = _parse_batches(dataset, schema, sampler, shuffle_seed + 1, **settings)
     return dataset.map(_inputs_and_labels).prefetch(tf.data.AUTOTUNE)
 
 
@@ -116,6 +123,7 @@ def evaluation_dataset(
     *,
     num_readers: int = 1,
     segments: bool = False,
+    skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """Every record, or every rated segment, exactly once, always in the same order.
 
@@ -126,6 +134,7 @@ def evaluation_dataset(
       sampler: frame budget applied while decoding; None decodes all frames. Not applied to segments.
       num_readers: files read at once. With 1, records come in the order of the files; with more, file by file in turn.
       segments: read rated segments instead of whole videos.
+      skipped: leave out bad records and note them here; None fails at the first one.
 
     Returns:
       A dataset of dicts as `parse_frame_level`, `parse_video_level` or `parse_rated_segments` return them.
@@ -133,11 +142,11 @@ def evaluation_dataset(
     Raises:
       ValueError: segments of video-level records.
     """
-    dataset = _records_in_order(_described(sorted(files)), num_readers)
+    dataset = _records_in_order(_described(sorted(files)), num_readers, skipped)
     if segments:
-        dataset = _parse_segments(dataset, schema).rebatch(batch_size)
+        dataset = _parse_segments(dataset, schema, skipped).rebatch(batch_size)
     else:
-        dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0)
+        dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0, skipped=skipped)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -155,7 +164,12 @@ def unlabelled_dataset(
 
 
 def window_dataset(
-    files: list[str], schema: RecordSchema, batch_size: int, *, num_readers: int = 1
+    files: list[str],
+    schema: RecordSchema,
+    batch_size: int,
+    *,
+    num_readers: int = 1,
+    skipped: SkippedRecords | None = None,
 ) -> tf.data.Dataset:
     """Every video cut into consecutive segments, rated or not, always in the same order; a video is parsed once.
 
@@ -164,6 +178,7 @@ def window_dataset(
       schema: layout of the records, frame-level.
       batch_size: segments a batch; the last batch may be smaller.
       num_readers: files read at once; above 1, videos come file by file in turn.
+      skipped: leave out bad records and note them here; None fails at the first one.
 
     Returns:
       A dataset of dicts as `cut_into_windows` returns them.
@@ -173,8 +188,9 @@ def window_dataset(
     """
     _require_frame_level(schema)
     windows_of_video = -(-schema.max_frames // SEGMENT_LENGTH)
-    videos = _records_in_order(_described(sorted(files)), num_readers).batch(max(1, batch_size // windows_of_video))
-    windows = _parse_batches(videos, schema, sampler=None, sampling_seed=0).map(cut_into_windows)
+    videos = _records_in_order(_described(sorted(files)), num_readers, skipped)
+    videos = videos.batch(max(1, batch_size // windows_of_video))
+    windows = _parse_batches(videos, schema, sampler=None, sampling_seed=0, skipped=skipped).map(cut_into_windows)
     return windows.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -233,23 +249,32 @@ def _records_of_file(file):
     return tf.data.Dataset.zip(records).enumerate().map(lambda number, record: {**record, **kept, "number": number})
 
 
-def _records_in_order(described_files, num_readers):
+def _records_in_order(described_files, num_readers, skipped=None):
     dataset = tf.data.Dataset.from_tensor_slices(described_files)
-    num_readers = min(num_readers, len(described_files["path"]))
-    return dataset.interleave(_records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
+    return _read_files(dataset, min(num_readers, len(described_files["path"])), skipped)
 
 
-def _parse_batches(dataset, schema, sampler, sampling_seed, training=False, beside=None):
+def _read_files(described_files, num_readers, skipped):
+    def records_of_file(file):
+        if skipped is None:
+            return _records_of_file(file)
+        return readable_records(file["path"], skipped).map(lambda record: {**record, **file})
+
+    return described_files.interleave(records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
+
+
+def _parse_batches(dataset, schema, sampler, sampling_seed, training=False, beside=None, skipped=None):
     if schema.frame_features:
         settings = {"schema": schema, "sampler": sampler, "training": training}
-        return _parse_with_source(dataset, parse_frame_level, sampling_seed, beside, **settings)
-    return _parse_with_source(dataset, parse_video_level, beside=beside, schema=schema)
+        return _parse_with_source(dataset, parse_frame_level, sampling_seed, beside, skipped, **settings)
+    return _parse_with_source(dataset, parse_video_level, beside=beside, skipped=skipped, schema=schema)
 
 
-def _parse_segments(dataset, schema):
+def _parse_segments(dataset, schema, skipped=None):
     """Batches of all rated segments of some records; an empty batch where they have none."""
     _require_frame_level(schema)
-    return _parse_with_source(dataset.batch(_RECORDS_PARSED_AT_ONCE), parse_rated_segments, schema=schema)
+    batches = dataset.batch(_RECORDS_PARSED_AT_ONCE)
+    return _parse_with_source(batches, parse_rated_segments, skipped=skipped, schema=schema)
 
 
 def _require_frame_level(schema):
@@ -271,17 +296,27 @@ def _paths(records, parsed):
     return {"paths": records["path"]}
 
 
-def _parse_with_source(dataset, parse, sampling_seed=None, beside=None, **settings):
+def _parse_with_source(dataset, parse, sampling_seed=None, beside=None, skipped=None, **settings):
     """Parses batches of what `_records_of_file` gives; adds what `beside`, a function of (records, parsed), returns."""
     parse_graph = _parse_graph(parse, tuple(settings.items()))
-    seeds = {} if sampling_seed is None else {"sampling_seed": tf.constant(sampling_seed, tf.int64)}
 
     def parse_batch(records):
+        seeds = {} if sampling_seed is None else {"sampling_seed": tf.constant(sampling_seed, tf.int64)}
         known = {name: records[name] for name in ("is_labelled",) if name in records}
-        parsed = parse_graph(records["serialized"], _source(records), **known, **seeds)
+        return parse_graph(records["serialized"], _source(records), **known, **seeds)
+
+    def parse_all(records):
+        parsed = parse_batch(records)
         return parsed if beside is None else {**parsed, **beside(records, parsed)}
 
-    return dataset.map(parse_batch, num_parallel_calls=tf.data.AUTOTUNE)
+    def parse_good(records):
+        parsed, good = parse_good_records(tf.function(parse_batch), records, settings.get("schema"), skipped)
+        return parsed if beside is None else {**parsed, **beside(good, parsed)}
+
+    if skipped is None:
+        return dataset.map(parse_all, num_parallel_calls=tf.data.AUTOTUNE)
+    dataset = dataset.map(parse_good, num_parallel_calls=tf.data.AUTOTUNE)
+    return dataset.filter(lambda parsed: tf.shape(parsed["video_ids"])[0] > 0)
 
 
 @functools.lru_cache(maxsize=32)

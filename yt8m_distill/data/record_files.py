@@ -13,6 +13,7 @@ from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_START_TIMES
 
 _RECORDS_SEARCHED_FOR_SEGMENTS = 1000
+_RECORDS_SEARCHED_FOR_A_GOOD_ONE = 100
 
 
 def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
@@ -35,20 +36,31 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
     return sorted(files)
 
 
-def check_first_record(files: list[str], schema: RecordSchema) -> None:
+def check_first_record(files: list[str], schema: RecordSchema, skip_bad: bool = False) -> None:
     """Compares the first record of a dataset with the schema, so that a wrong flag fails early and clearly.
+
+    Args:
+      files: TFRecord files.
+      schema: layout of the records.
+      skip_bad: let one of the first hundred that can be read be enough.
 
     Raises:
       DataError: no file holds a record, or the record does not have the stated features; names what it has.
     """
-    for path in files:
-        for record in _read_records(path):
-            _check_record(path, record, schema)
+    problem = None
+    records = ((path, record) for path in files for record in _read_records(path, skip_bad))
+    for path, record in itertools.islice(records, _RECORDS_SEARCHED_FOR_A_GOOD_ONE if skip_bad else 1):
+        problem_of_this = record_problem(path, record, schema)
+        if problem_of_this is None:
             return
-    raise DataError(f"The {len(files)} input file(s) hold no record: {files[0]} and the rest are empty.")
+        problem = problem or problem_of_this
+    can_be_read = " that can be read" if skip_bad else ""
+    raise DataError(
+        problem or f"The {len(files)} input file(s) hold no record{can_be_read}: {files[0]} and the rest are empty."
+    )
 
 
-def check_rated_segments(files: list[str], schema: RecordSchema) -> None:
+def check_rated_segments(files: list[str], schema: RecordSchema, skip_bad: bool = False) -> None:
     """Looks for a rated segment, so that records without any fail early and clearly.
 
     Raises:
@@ -59,7 +71,7 @@ def check_rated_segments(files: list[str], schema: RecordSchema) -> None:
             "Segments are parts of frame-level records, and this model reads video-level ones. Leave out "
             "--segment_labels, or use a frame-level model."
         )
-    records = itertools.islice(_all_records(files), _RECORDS_SEARCHED_FOR_SEGMENTS)
+    records = itertools.islice(_all_records(files, skip_bad), _RECORDS_SEARCHED_FOR_SEGMENTS)
     if not any(_num_rated_segments(record) for record in records):
         raise DataError(
             f"{files[0]} and what follows it, {_RECORDS_SEARCHED_FOR_SEGMENTS} records at most, hold no rated segment "
@@ -67,18 +79,20 @@ def check_rated_segments(files: list[str], schema: RecordSchema) -> None:
         )
 
 
-def estimate_num_records(files: list[str], sample_size: int = 32, segments: bool = False) -> int:
+def estimate_num_records(
+    files: list[str], sample_size: int = 32, segments: bool = False, skip_bad: bool = False
+) -> int:
     """Rough number of records in `files`: their bytes over the mean size of the first records.
 
-    With `segments`, rough number of rated segments, from how many those records hold; from the first thousand if they
-    hold none.
+    With `skip_bad`, records that cannot be read are no part of the sample. With `segments`, rough number of rated
+    segments, from how many those records hold; from the first thousand if they hold none.
     """
     total_bytes = sum(tf.io.gfile.stat(path).length for path in files)
-    sample = list(itertools.islice(_all_records(files), sample_size))
+    sample = list(itertools.islice(_all_records(files, skip_bad), sample_size))
     sample_bytes = sum(len(record) + HEADER_BYTES + FOOTER_BYTES for record in sample)
     count = sum(map(_num_rated_segments, sample)) if segments else len(sample)
     if segments and not count and sample_size < _RECORDS_SEARCHED_FOR_SEGMENTS:
-        return estimate_num_records(files, _RECORDS_SEARCHED_FOR_SEGMENTS, segments)
+        return estimate_num_records(files, _RECORDS_SEARCHED_FOR_SEGMENTS, segments, skip_bad)
     return max(1, round(total_bytes * count / sample_bytes)) if sample else 0
 
 
@@ -92,10 +106,10 @@ def locate_damage(files: list[str], schema: RecordSchema | None = None) -> str |
         for path in files:
             try:
                 problem = check(path)
+            except tf.errors.OpError as error:
+                problem = unreadable_message(path, error)
             except DataError as error:
                 problem = str(error)
-            except tf.errors.OpError as error:
-                problem = f"{path}: cannot be read: {error.message}"
             if problem:
                 return problem
     return None
@@ -106,18 +120,25 @@ def damage_message(path: str, record: Record) -> str:
     return f"{path}: {record.problem}. Download it again or remove it."
 
 
-def _all_records(files):
-    return itertools.chain.from_iterable(map(_read_records, files))
+def unreadable_message(path: str, error: tf.errors.OpError) -> str:
+    """What to say of a file that cannot be read."""
+    return f"{path}: cannot be read: {error.message}"
 
 
-def _read_records(path):
+def _all_records(files, skip_bad):
+    return itertools.chain.from_iterable(_read_records(path, skip_bad) for path in files)
+
+
+def _read_records(path, skip_bad=False):
     try:
         for record in read_records(path):
-            if record.problem:
+            if not record.problem:
+                yield record.payload
+            elif not skip_bad:
                 raise DataError(damage_message(path, record))
-            yield record.payload
     except tf.errors.OpError as error:
-        raise DataError(f"{path}: cannot be read: {error.message}") from error
+        if not skip_bad:
+            raise DataError(unreadable_message(path, error)) from error
 
 
 def _num_rated_segments(record):
@@ -135,16 +156,20 @@ def _check_lengths(path):
 
 def _check_payloads(path, schema):
     for number, payload in enumerate(_read_records(path)):
-        _check_record(f"{path} record {number}", payload, schema)
+        problem = record_problem(f"{path} record {number}", payload, schema)
+        if problem:
+            return problem
+    return None
 
 
-def _check_record(place, record, schema):
+def record_problem(place: str, record: bytes, schema: RecordSchema | None) -> str | None:
+    """Which of the schema's features a serialized record lacks, and what it has instead; None if it has them."""
     try:
         parsed = tf.train.SequenceExample.FromString(record)
-    except DecodeError as error:
-        raise DataError(f"{place}: is neither a tf.train.Example nor a tf.train.SequenceExample.") from error
+    except DecodeError:
+        return f"{place}: is neither a tf.train.Example nor a tf.train.SequenceExample."
     if schema is None:
-        return
+        return None
     # An Example and the context of a SequenceExample share their place in the wire format.
     vectors = {name: len(value.float_list.value) for name, value in parsed.context.feature.items()}
     vectors = {name: size for name, size in vectors.items() if size}
@@ -155,15 +180,16 @@ def _check_record(place, record, schema):
     found = frames if schema.frame_features else vectors
     for name, size in zip(schema.feature_names, schema.feature_sizes):
         if name not in found:
-            raise DataError(f"{place}: has no feature {name!r}. {_suggestion(vectors, frames, schema)}")
+            return f"{place}: has no feature {name!r}. {_suggestion(vectors, frames, schema)}"
         fits = found[name] == size if not schema.frame_features else all(n and n % size == 0 for n in found[name])
         if not fits:
             has = found[name] if not schema.frame_features else "/".join(map(str, sorted(found[name])))
             unit = "bytes a frame" if schema.frame_features else "values"
-            raise DataError(
+            return (
                 f"{place}: feature {name!r} has {has} {unit}, but feature_sizes says {size}. "
                 f"{_suggestion(vectors, frames, schema)}"
             )
+    return None
 
 
 def _suggestion(vectors, frames, schema):

@@ -38,7 +38,7 @@ def parse_video_level(serialized, schema: RecordSchema, source=None, is_labelled
 
     Raises:
       tf.errors.InvalidArgumentError: at run time, for a record without an id, with a label outside
-        [0, num_classes), or without a feature of the stated width.
+        [0, num_classes), without a feature of the stated width, or with a value that is NaN or infinite.
     """
     features = {
         name: tf.io.FixedLenFeature([size], tf.float32)
@@ -47,9 +47,14 @@ def parse_video_level(serialized, schema: RecordSchema, source=None, is_labelled
     features["labels"] = tf.io.VarLenFeature(tf.int64)
     parsed = tf.io.parse_example(serialized, {**ID_FEATURES, **features}, example_names=source)
     ids = video_ids_of(parsed, source)
+    features = tf.concat([parsed[name] for name in schema.feature_names], axis=-1)  # [B, feature_width]
+    is_finite = tf.reduce_all(tf.math.is_finite(features), axis=1)
+    check = require_records(is_finite, "a feature holds NaN or infinity", ids, source)
+    with tf.control_dependencies([check]):
+        features = tf.identity(features)
     return {
         "video_ids": ids,
-        "features": tf.concat([parsed[name] for name in schema.feature_names], axis=-1),  # [B, feature_width]
+        "features": features,
         "labels": _multi_hot_labels(parsed["labels"], schema.num_classes, ids, source, is_labelled),
     }
 

@@ -44,7 +44,7 @@ def read_records(path: str) -> Iterator[Record]:
     the file.
 
     Raises:
-      tf.errors.OpError: the file cannot be opened or read.
+      tf.errors.OpError: the file cannot be opened.
     """
     reader = tf_record.tf_record_random_reader(path)
     for number, start, problem in _starts(path):
@@ -61,7 +61,7 @@ def check_lengths(path: str) -> Record | None:
     """The record at which a file ends too early, or None; reads only the lengths, not the payloads.
 
     Raises:
-      tf.errors.OpError: the file cannot be opened or read.
+      tf.errors.OpError: the file cannot be opened.
     """
     for number, _, problem in _starts(path):
         if problem:
@@ -76,7 +76,7 @@ def _starts(path):
     """
     size = tf.io.gfile.stat(path).length
     start = number = 0
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with _open(path) as file:
         while start < size:
             file.seek(start)
             end, problem = _end(file.read(HEADER_BYTES), start, size, number)
@@ -85,6 +85,15 @@ def _starts(path):
                 return
             start = end
             number += 1
+
+
+def _open(path):
+    if "://" in path:
+        return tf.io.gfile.GFile(path, "rb")
+    try:
+        return open(path, "rb")  # a GFile takes ten times as long to seek
+    except OSError as error:
+        raise tf.errors.OpError(None, None, error.strerror, tf.errors.UNKNOWN) from error
 
 
 def _end(header, start, size, number):
@@ -103,8 +112,15 @@ def masked_checksum(data: bytes) -> int:
     """The checksum that TFRecords use: CRC-32C, rotated and shifted. For a few bytes; it is slow."""
     checksum = 0xFFFFFFFF
     for byte in data:
-        checksum ^= byte
-        for _ in range(8):
-            checksum = checksum >> 1 ^ (_CHECKSUM_POLYNOMIAL if checksum & 1 else 0)
+        checksum = checksum >> 8 ^ _REMAINDERS[(checksum ^ byte) & 0xFF]
     checksum ^= 0xFFFFFFFF
     return ((checksum >> 15 | checksum << 17) + _MASK) & 0xFFFFFFFF
+
+
+def _remainder(byte):
+    for _ in range(8):
+        byte = byte >> 1 ^ (_CHECKSUM_POLYNOMIAL if byte & 1 else 0)
+    return byte
+
+
+_REMAINDERS = [_remainder(byte) for byte in range(256)]

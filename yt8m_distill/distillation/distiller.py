@@ -16,6 +16,7 @@ from yt8m_distill.distillation.losses import (
 from yt8m_distill.models.batch_preparation import BatchPreparation
 from yt8m_distill.models.ensemble import Ensemble
 from yt8m_distill.models.label_losses import cross_entropy_loss
+from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
 from yt8m_distill.models.training_step import (
     batch_metrics,
     global_num_examples,
@@ -100,6 +101,7 @@ class Distiller(keras.Model):
         self.label_loss = label_loss
         self.regularization_penalty = regularization_penalty
         self.preparation = preparation
+        self.nonfinite_steps = NonfiniteSteps()
 
     def call(self, inputs, training=None):
         return self.student(inputs, training=training)
@@ -129,8 +131,9 @@ class Distiller(keras.Model):
         slices = self.preparation.slices(self._with_shared_jitter(data), self.optimizer.iterations)
         of_teacher, of_student, logs = sum_over_slices(gradients_and_logs, slices)
         if self.teacher_optimizer is not None:
-            update(self.teacher_optimizer, of_teacher, self.teacher.trainable_variables, logs["teacher_loss"])
-        update(self.optimizer, of_student, self.student_variables(), logs["loss"])
+            variables, loss = self.teacher.trainable_variables, logs["teacher_loss"]
+            update(self.teacher_optimizer, of_teacher, variables, loss, self.nonfinite_steps)
+        update(self.optimizer, of_student, self.student_variables(), logs["loss"], self.nonfinite_steps)
         return logs
 
     def test_step(self, data):

@@ -89,17 +89,20 @@ def _sum(one, other):
     return None if one is None else tf.add(one, other)
 
 
-def update(optimizer, gradients, variables, loss):
+def update(optimizer, gradients, variables, loss, nonfinite_steps):
     """One optimizer update; variables that the loss does not reach are left alone.
 
     Args:
       optimizer: Keras optimizer.
       gradients: this replica's share of each variable's gradient, or None: the optimizer adds up the replicas'.
       variables: what to update.
-      loss: any tensor that this step computed from its data.
+      loss: this replica's share of the loss, not scaled.
+      nonfinite_steps: `NonfiniteSteps`, which keeps NaN from the weights.
     """
-    if hasattr(optimizer, "get_unscaled_gradients"):
+    is_scaled = hasattr(optimizer, "get_unscaled_gradients")
+    if is_scaled:
         gradients = optimizer.get_unscaled_gradients(gradients)
+    gradients = nonfinite_steps.without_nonfinite(gradients, loss, optimizer.iterations, may_overflow=is_scaled)
     # The step counter must wait for the data: at the end of a pass there is none, and the step fails.
     with tf.control_dependencies([loss]):
         optimizer.apply_gradients([(g, v) for g, v in zip(gradients, variables) if g is not None])

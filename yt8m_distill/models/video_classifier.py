@@ -14,6 +14,7 @@ from yt8m_distill.models.frame_input import l2_normalize
 from yt8m_distill.models.label_losses import cross_entropy_loss
 from yt8m_distill.models.low_resolution import LowResolution
 from yt8m_distill.models.mixup import Mix
+from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
 from yt8m_distill.models.prediction_function import prediction_function
 from yt8m_distill.models.training_step import (
     batch_metrics,
@@ -204,6 +205,7 @@ class VideoClassifier(keras.Model):
         self.label_loss = label_loss
         self.regularization_penalty = regularization_penalty
         self.preparation = preparation
+        self.nonfinite_steps = NonfiniteSteps()
 
     def train_step(self, data):
         """One update on (inputs, labels bool [B, C]) or (inputs, labels, label_weights float32 [B, C]).
@@ -231,7 +233,7 @@ class VideoClassifier(keras.Model):
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 
         gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))
-        update(self.optimizer, gradients, variables, logs["loss"])
+        update(self.optimizer, gradients, variables, logs["loss"], self.nonfinite_steps)
         return logs
 
 

@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from yt8m_distill.models.training_step import METRICS_EVERY_STEPS
 from yt8m_distill.stack import keras
+from yt8m_distill.training.finite_check import FiniteCheck
+from yt8m_distill.training.interruption import Interruption
 from yt8m_distill.training.progress import Progress
 
 _logger = logging.getLogger(__name__)
@@ -43,6 +45,8 @@ class RunCallback(keras.callbacks.Callback):
       save: function that writes a checkpoint.
       save_every_steps: steps between checkpoints.
       max_steps: stop at this step; None for no limit.
+      finite_check: looks at the model's `nonfinite_steps` before anything is saved.
+      interruption: what a signal that arrives during a step waits for.
     """
 
     # Reading a log value waits for the device: Keras must leave that to us.
@@ -58,6 +62,8 @@ class RunCallback(keras.callbacks.Callback):
         save,
         save_every_steps,
         max_steps,
+        finite_check: FiniteCheck,
+        interruption: Interruption,
     ):
         super().__init__()
         self.position = position
@@ -68,6 +74,8 @@ class RunCallback(keras.callbacks.Callback):
         self.save = save
         self.save_every_steps = save_every_steps
         self.max_steps = max_steps
+        self.finite_check = finite_check
+        self.interruption = interruption
         self._num_updates = 0
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -85,14 +93,18 @@ class RunCallback(keras.callbacks.Callback):
             self.progress.start_timing()
         if self._num_updates % METRICS_EVERY_STEPS == 0:
             self._read_num_updates()  # a step whose float16 gradients overflow counts no update
+            self._look_for_nonfinite()
         if self._num_updates % METRICS_EVERY_STEPS == 0:
             self._log(step, {name: float(value) for name, value in logs.items()})
         if step % self.save_every_steps == 0:
             self.progress.stop_timing()
+            self._read_num_updates()
+            self._look_for_nonfinite()
             self.save()
             self.progress.start_timing()
         if self.max_steps and step >= self.max_steps:
             self.model.stop_training = True
+        self.interruption.check()
 
     def _read_num_updates(self):
         """Takes over the model's count of its optimizer's updates, which starts anew when fine-tuning does.
@@ -103,6 +115,11 @@ class RunCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.progress.stop_timing()
+        self._read_num_updates()
+        self._look_for_nonfinite()
+
+    def _look_for_nonfinite(self):
+        self.finite_check.look(self.model.nonfinite_steps, self.position.step, self._num_updates)
 
     def _log(self, step, logs):
         if self.progress.is_due():

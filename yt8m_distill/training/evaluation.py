@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from yt8m_distill.data import evaluation_dataset, readable_errors
+from yt8m_distill.data import SkippedRecords, evaluation_dataset, readable_errors
 from yt8m_distill.metrics import Agreement, EvaluationMetrics, SegmentMetrics
 from yt8m_distill.metrics.checks import check_finite
 from yt8m_distill.models import LABEL_LOSSES, Ensemble, VideoClassifier, predict_batches
@@ -26,6 +26,7 @@ def evaluate(
     on_batch=None,
     segments: bool = False,
     teacher_predictions: Iterable[np.ndarray] | None = None,
+    skipped: SkippedRecords | None = None,
 ) -> dict:
     """Exact metrics of a model over record files.
 
@@ -42,6 +43,7 @@ def evaluate(
       segments: evaluate on rated segments instead of whole videos. The loss then counts rated classes only (the
         original's counts all others as negatives); for the other metrics, predictions of unrated classes are 0.
       teacher_predictions: what to state the agreement with, batch by batch as `predictions_of` gives them.
+      skipped: leave out bad records and note them here; None fails at the first one.
 
     Returns:
       Dict of `hit_at_one`, `perr`, `map`, `gap`, `loss`, `num_examples`, `num_classes_with_positives`. Of
@@ -55,7 +57,7 @@ def evaluate(
     if label_loss not in LABEL_LOSSES:
         raise ValueError(f"label_loss must be one of {', '.join(LABEL_LOSSES)}. Received: {label_loss!r}.")
     schema = model.schema
-    batches = _predicted_batches(model, files, batch_size, num_readers, strategy, segments)
+    batches = _predicted_batches(model, files, batch_size, num_readers, strategy, segments, skipped)
     agreement = Agreement(top_k)
     of_teacher = iter(teacher_predictions) if teacher_predictions is not None else None
     metrics = EvaluationMetrics(num_classes=schema.num_classes, top_k=top_k)
@@ -91,6 +93,7 @@ def predictions_of(
     num_readers: int = 1,
     strategy=None,
     segments: bool = False,
+    skipped: SkippedRecords | None = None,
 ) -> Iterator[np.ndarray]:
     """Predictions of all records or rated segments, float32 [B, C], in the batches that `evaluate` sees.
 
@@ -98,13 +101,13 @@ def predictions_of(
       DataError: records that cannot be read.
     """
     with readable_errors(files, model.schema):
-        for batch in _predicted_batches(model, files, batch_size, num_readers, strategy, segments):
+        for batch in _predicted_batches(model, files, batch_size, num_readers, strategy, segments, skipped):
             yield batch["predictions"].numpy()
 
 
-def _predicted_batches(model, files, batch_size, num_readers, strategy, segments):
+def _predicted_batches(model, files, batch_size, num_readers, strategy, segments, skipped):
     replicas = strategy.num_replicas_in_sync if strategy is not None else 1
-    settings = {"num_readers": num_readers, "segments": segments}
+    settings = {"num_readers": num_readers, "segments": segments, "skipped": skipped}
     dataset = evaluation_dataset(files, model.schema, batch_size * replicas, model.sampler, **settings)
     return predict_batches(model, dataset, strategy)
 

@@ -9,20 +9,22 @@ import os
 
 import tensorflow as tf
 
-from yt8m_distill.data import readable_errors, training_dataset
+from yt8m_distill.data import SkippedRecords, readable_errors, training_dataset
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller
-from yt8m_distill.models import ZOO, ModelConfig, load_model_config, write_model_flags
-from yt8m_distill.models.checkpoints import BEST_DIR, checkpoint_path
+from yt8m_distill.models import ModelConfig, write_model_flags
+from yt8m_distill.models.checkpoints import BEST_DIR
 from yt8m_distill.stack import keras
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
-from yt8m_distill.training.curriculum import check_curriculum, sampler_of_epoch
+from yt8m_distill.training.curriculum import sampler_of_epoch
 from yt8m_distill.training.evaluation import evaluate
-from yt8m_distill.training.optimizers import create_optimizer
+from yt8m_distill.training.finite_check import FiniteCheck
+from yt8m_distill.training.interruption import InterruptedAtOnce, Interruption
 from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.run_checks import check_run
 from yt8m_distill.training.run_files import find_run_files
-from yt8m_distill.training.strategy import is_chief
-from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir
+from yt8m_distill.training.strategy import computation_in, is_chief
+from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir, train_dir_in_use
 from yt8m_distill.training.trainer import build_models, build_trainer, count_steps
 from yt8m_distill.training.training_config import TrainingConfig
 from yt8m_distill.training.weight_average import WeightAverage
@@ -51,44 +53,32 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
     """
     strategy = strategy or tf.distribute.get_strategy()
     files = find_run_files(model_config, config)
-    # A mistyped --groups, --optimizer or --teacher_dir must not cost the run that --start_new_model deletes.
-    model_config.check_layers()
-    if config.jit_compile:
-        _check_compiles(model_config, config.teacher_dirs)
-    check_curriculum(model_config.sampler, config.curriculum_frames)
-    if model_config.learned_selection:
-        _check_learned_selection(model_config, config)
-    create_optimizer(config.optimizer, config.base_learning_rate, weight_decay=config.weight_decay)
-    for teacher_dir in config.teacher_dirs:
-        checkpoint_path(teacher_dir, config.teacher_checkpoint)
-    if config.initial_train_dir and config.start_new_model:
-        checkpoint_path(config.initial_train_dir)
-    borrows_weights = config.distillation is not None or config.initial_train_dir
-    if config.start_new_model and borrows_weights and is_chief(strategy):
-        # Nor must a teacher or a source of weights that does not fit, which only building both tells.
-        with _precision(config.mixed_precision):
-            build_trainer(*build_models(model_config, config), config, global_batch_size=1, num_steps=1)
-    if is_chief(strategy):
-        prepare_train_dir(model_config, config)
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope(), _precision(config.mixed_precision):
-        run = _Run(model_config, config, strategy, files)
-    try:
-        return run.fit()
-    except KeyboardInterrupt:
-        run.save()
-        condition = " without --start_new_model" if config.start_new_model else ""
-        _logger.warning("Interrupted at step %d; the same command%s goes on from here.", run.position.step, condition)
-        raise
+    check_run(model_config, config, is_chief(strategy))
+    skipped = SkippedRecords() if config.bad_records == "skip" else None
+    with train_dir_in_use(config.train_dir) if is_chief(strategy) else contextlib.nullcontext():
+        if is_chief(strategy):
+            prepare_train_dir(model_config, config)
+        keras.utils.set_random_seed(config.seed)
+        with strategy.scope(), computation_in(config.mixed_precision):
+            run = _Run(model_config, config, strategy, files, skipped)
+        try:
+            return run.fit()
+        except KeyboardInterrupt as interrupt:
+            run.save_interrupted(interrupt)
+            raise
+        finally:
+            if skipped is not None:
+                skipped.report()
 
 
 class _Run:
     """One run: built under the strategy's scope, then fitted."""
 
-    def __init__(self, model_config, config, strategy, files):
+    def __init__(self, model_config, config, strategy, files, skipped):
         self.config = config
         self.strategy = strategy
         self.files = files
+        self.skipped = skipped
         self.global_batch_size = (
             config.batch_size * config.gradient_accumulation_steps * strategy.num_replicas_in_sync
         )
@@ -107,6 +97,8 @@ class _Run:
         self._score_name = "segment_map" if config.segment_labels else "gap"
         self._best_score = self._read_best_score()
         self._saved_step = None
+        self._num_nonfinite = 0
+        self.interruption = Interruption()
         self._restore()
 
     def fit(self) -> dict:
@@ -135,9 +127,25 @@ class _Run:
             self._fit_phase(_FINETUNE, config.finetune_epochs)
         self._take_averages()
         self.save()
+        if self._num_nonfinite:
+            _logger.warning("Left out %d steps whose loss or gradients were NaN or infinite.", self._num_nonfinite)
         reason = "step" if self._reached_max_steps() else "epoch"
         _logger.info("Done training -- %s limit reached.", reason)
         return {"step": self.position.step, "metrics": self.metrics}
+
+    def save_interrupted(self, interrupt: KeyboardInterrupt) -> None:
+        """Saves what a signal has stopped, unless it did so in the middle of a step; says how to go on."""
+        where = "here"
+        if not isinstance(interrupt, InterruptedAtOnce):
+            self.save()
+        elif self._saved_step is not None:
+            where = f"step {self._saved_step}"
+        else:
+            where = "the start"
+        condition = " without --start_new_model" if self.config.start_new_model else ""
+        _logger.warning(
+            "Interrupted at step %d; the same command%s goes on from %s.", self.position.step, condition, where
+        )
 
     def save(self) -> None:
         """Writes a checkpoint of everything that resuming needs."""
@@ -241,6 +249,8 @@ class _Run:
             self.save,
             self.config.export_model_steps,
             self.config.max_steps,
+            FiniteCheck(self.config.skip_nonfinite),
+            self.interruption,
         )
         while self.position.epoch < num_epochs and not self._reached_max_steps():
             epoch = self.position.epoch
@@ -256,6 +266,7 @@ class _Run:
             self._evaluate()
         if summaries is not None:
             summaries.close()
+        self._num_nonfinite += callback.finite_check.num_skipped
 
     def _fit_epoch(self, phase, epoch, callback):
         # The run may have stopped right at the end of a pass, and Keras fails on a dataset without a batch.
@@ -274,7 +285,7 @@ class _Run:
 
     def _fit_dataset(self, phase, epoch, callback):
         # Keras cannot know how many steps a distributed dataset has; -1 lets the dataset end the pass.
-        with _silenced(logging.getLogger("tensorflow"), "will run indefinitely"):
+        with self.interruption.deferred(), _silenced(logging.getLogger("tensorflow"), "will run indefinitely"):
             self.trainer.fit(
                 self._dataset(phase, epoch),
                 initial_epoch=epoch,
@@ -308,6 +319,7 @@ class _Run:
                 segments=config.segment_labels,
                 unlabelled_files=self.files.unlabelled if is_distilling else (),
                 teacher_cache=cache,
+                skipped=self.skipped,
             )
 
         return self.strategy.distribute_datasets_from_function(worker_dataset)
@@ -333,6 +345,7 @@ class _Run:
             label_loss=config.label_loss,
             strategy=self.strategy,
             segments=config.segment_labels,
+            skipped=self.skipped,
         )
         step, score = self.position.step, self.metrics[self._score_name]
         _logger.info("step %d | %s", step, " | ".join(f"{k}: {v:.4f}" for k, v in self.metrics.items()))
@@ -366,40 +379,8 @@ class _Run:
         return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
 
 
-def _check_learned_selection(model_config, config):
-    method = f"--frame_sampling={model_config.frame_sampling}"
-    if model_config.learned_selection.needs_trained_model and not config.initial_train_dir:
-        raise ValueError(f"{method} chooses frames for a trained network. Give its train_dir as --initial_train_dir.")
-    for name, does_not_go in (
-        ("distillation", config.distillation is not None),
-        ("mixup_alpha", config.mixup_alpha),
-        ("segment_labels", config.segment_labels),
-    ):
-        if does_not_go:
-            raise ValueError(
-                f"--{name} does not go with {method}, which learns from the labels of whole videos. To start from a "
-                "student, train that first and give it as --initial_train_dir."
-            )
-
-
-def _check_compiles(model_config, teacher_dirs):
-    for name in (model_config.model, *(load_model_config(teacher_dir).model for teacher_dir in teacher_dirs)):
-        if not ZOO[name].compiles:
-            raise ValueError(f"--jit_compile does not go with {name}: XLA compiles no recurrent model. Leave it out.")
-
-
 def _position():
     return RunPosition.__dataclass_fields__
-
-
-@contextlib.contextmanager
-def _precision(name):
-    before = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("float32" if name == "none" else f"mixed_{name}")
-    try:
-        yield
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 @contextlib.contextmanager

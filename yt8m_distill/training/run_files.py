@@ -50,6 +50,7 @@ def find_run_files(model_config: ModelConfig, config: TrainingConfig) -> RunFile
       DataError: files that are missing or hold something else, a file that is both labelled and unlabelled, or a cache
         of another teacher or of other files.
     """
+    skip_bad = config.bad_records == "skip"
     labelled = list_record_files(config.train_data_pattern, "training")
     unlabelled, evaluation = (
         list_record_files(pattern, purpose) if pattern else []
@@ -60,8 +61,8 @@ def find_run_files(model_config: ModelConfig, config: TrainingConfig) -> RunFile
     )
     for files in filter(None, (labelled, unlabelled, evaluation)):
         if config.segment_labels:
-            check_rated_segments(files, model_config.schema)
-        check_first_record(files, model_config.schema)
+            check_rated_segments(files, model_config.schema, skip_bad)
+        check_first_record(files, model_config.schema, skip_bad)
     in_both = sorted({*labelled} & {*unlabelled})
     if in_both:
         raise DataError(
@@ -72,8 +73,8 @@ def find_run_files(model_config: ModelConfig, config: TrainingConfig) -> RunFile
         unlabelled,
         evaluation,
         _open_cache(model_config, config, [*labelled, *unlabelled]) if config.teacher_cache else None,
-        estimate_num_records(labelled, segments=config.segment_labels),
-        estimate_num_records(unlabelled) if unlabelled else 0,
+        estimate_num_records(labelled, segments=config.segment_labels, skip_bad=skip_bad),
+        estimate_num_records(unlabelled, skip_bad=skip_bad) if unlabelled else 0,
     )
 
 

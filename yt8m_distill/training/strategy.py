@@ -1,8 +1,13 @@
-"""tf.distribute strategies by name."""
+"""Where and in which precision a run computes: tf.distribute strategies and mixed precision, by name."""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
+
+from yt8m_distill.stack import keras
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
 
@@ -46,3 +51,14 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     if resolver is None or not resolver.task_type:
         return True
     return resolver.task_type == "chief" or (resolver.task_type == "worker" and resolver.task_id == 0)
+
+
+@contextlib.contextmanager
+def computation_in(precision: str) -> Iterator[None]:
+    """Layers that are made in the `with` body compute in 32 bits (`none`) or in 16 (`bfloat16`, `float16`)."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("float32" if precision == "none" else f"mixed_{precision}")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)

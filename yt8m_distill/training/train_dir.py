@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 
 import tensorflow as tf
 
+from yt8m_distill.data.directory_lock import lock_directory
 from yt8m_distill.models import ModelConfig, read_model_flags, write_model_flags
 from yt8m_distill.models.checkpoints import BEST_DIR, CHECKPOINT_NAME
 from yt8m_distill.models.model_flags import BUDGET_AND_SIZES, FILE_NAME
@@ -20,10 +23,24 @@ _FIXED_IN_TRAINING = ("optimizer", "mixed_precision")
 _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
 _DIRECTORIES = (BEST_DIR, "eval", "teacher")
+_LOCK = ".train.lock"
 
 
 class TrainDirError(ValueError):
     """A directory that this run must not use; the message says why and the way out."""
+
+
+@contextlib.contextmanager
+def train_dir_in_use(train_dir: str) -> Iterator[None]:
+    """Makes a train_dir and keeps other runs out of it.
+
+    Raises:
+      ValueError: another run trains in it.
+    """
+    tf.io.gfile.makedirs(train_dir)
+    refusal = f"Another run is training in {train_dir}. Wait for it, or give another --train_dir"
+    with lock_directory(train_dir, _LOCK, refusal):
+        yield
 
 
 def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None:
@@ -35,22 +52,32 @@ def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None
     """
     train_dir = config.train_dir
     if config.start_new_model:
-        delete_train_dir(train_dir)
+        empty_train_dir(train_dir)
     elif tf.train.latest_checkpoint(train_dir):
         _check_same_run(read_model_flags(train_dir), model_config, config)
-    tf.io.gfile.makedirs(train_dir)
     write_model_flags(train_dir, model_config, config.label_loss, config.recorded())
 
 
-def delete_train_dir(train_dir: str) -> None:
-    """Deletes a train_dir (`--start_new_model`).
+def empty_train_dir(train_dir: str) -> None:
+    """Deletes what a train_dir holds (`--start_new_model`).
+
+    Raises:
+      TrainDirError: the directory holds something that training did not write.
+    """
+    for name in check_is_train_dir(train_dir):
+        path = os.path.join(train_dir, name)
+        tf.io.gfile.rmtree(path) if tf.io.gfile.isdir(path) else tf.io.gfile.remove(path)
+
+
+def check_is_train_dir(train_dir: str) -> list[str]:
+    """The names of what a train_dir holds, none if there is no such directory.
 
     Raises:
       TrainDirError: the directory holds something that training did not write.
     """
     if not tf.io.gfile.exists(train_dir):
-        return
-    names = [name.rstrip("/") for name in tf.io.gfile.listdir(train_dir)]
+        return []
+    names = [name.rstrip("/") for name in tf.io.gfile.listdir(train_dir) if name != _LOCK]
     foreign = [name for name in names if not (name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES)]
     if foreign or (names and FILE_NAME not in names):
         what = f"it holds {sorted(foreign)[0]!r}" if foreign else f"it has no {FILE_NAME}"
@@ -58,7 +85,7 @@ def delete_train_dir(train_dir: str) -> None:
             f"--start_new_model would delete {train_dir}, which does not look like a train_dir: {what}. "
             "Delete it yourself, or give another --train_dir."
         )
-    tf.io.gfile.rmtree(train_dir)
+    return names
 
 
 def _check_same_run(recorded, model_config, config):

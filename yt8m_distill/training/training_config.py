@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 
+from yt8m_distill.data import BAD_RECORDS
 from yt8m_distill.distillation import OF_STATES, DistillationConfig
 from yt8m_distill.models import LABEL_LOSSES, MIXUP_LEVELS
 from yt8m_distill.training.learning_rate import SCHEDULES
@@ -41,6 +42,8 @@ class TrainingConfig:
       export_model_steps: steps between checkpoints.
       keep_checkpoints: latest checkpoints kept.
       num_readers: files read at once.
+      bad_records: `fail` at the first record that cannot be read, or `skip` it and say so.
+      skip_nonfinite: leave out steps whose loss or gradients are NaN or infinite, instead of stopping at the first.
       seed: of initial weights, data order and dropout.
       start_new_model: delete what the train_dir holds and start over.
       initial_train_dir: train_dir of a model of the same network, whose latest weights training starts from; "" for
@@ -91,6 +94,8 @@ class TrainingConfig:
     export_model_steps: int = 1000
     keep_checkpoints: int = 5
     num_readers: int = 8
+    bad_records: str = "fail"
+    skip_nonfinite: bool = False
     seed: int = 0
     start_new_model: bool = False
     initial_train_dir: str = ""
@@ -148,6 +153,7 @@ class TrainingConfig:
         _require_one_of("mixup_level", self.mixup_level, MIXUP_LEVELS)
         _require_one_of("student_init", self.student_init, STUDENT_INITS)
         _require_one_of("mixed_precision", self.mixed_precision, MIXED_PRECISIONS)
+        _require_one_of("bad_records", self.bad_records, BAD_RECORDS)
         _require_one_of("teacher_checkpoint", self.teacher_checkpoint, ("latest", "best"))
         self._check_averaging_and_mixup()
         self._check_distillation()
@@ -201,6 +207,11 @@ class TrainingConfig:
                 )
 
     def _check_unlabelled_and_cache(self):
+        if self.teacher_cache and self.bad_records == "skip":
+            raise ValueError(
+                "A teacher cache holds what the teacher said of every record of a file. Leave out --bad_records=skip, "
+                "or --teacher_cache."
+            )
         for name in ("teacher_cache", "unlabelled_data_pattern"):
             if not getattr(self, name):
                 continue

@@ -1,0 +1,1 @@
+"""Downloading the dataset: plan, files, retries, room on the disk, what has been verified."""

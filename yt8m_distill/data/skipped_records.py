@@ -1,0 +1,48 @@
+"""The records that a run has left out because they cannot be read (`--bad_records=skip`)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+_logger = logging.getLogger(__name__)
+_MOST_WARNINGS = 20
+BAD_RECORDS = ("fail", "skip")
+
+
+class SkippedRecords:
+    """Counts bad records, each once however often it is met, and says of the first ones at once what is wrong.
+
+    Pipelines read in several threads, and a run makes many pipelines: one object serves them all.
+    """
+
+    def __init__(self):
+        self._problems: dict[tuple[str, int], str] = {}
+        self._lock = threading.Lock()
+
+    def add(self, path: str, number: int, problem: str) -> None:
+        """Notes a record, or with number -1 a whole file; `problem` is a sentence that names it."""
+        with self._lock:
+            if (path, number) in self._problems:
+                return
+            self._problems[path, number] = problem
+            count = len(self._problems)
+        if count <= _MOST_WARNINGS:
+            last = " Further ones are listed at the end." if count == _MOST_WARNINGS else ""
+            _logger.warning("Skipped: %s%s", problem, last)
+
+    def __len__(self) -> int:
+        return len(self._problems)
+
+    def problems(self) -> list[str]:
+        """What was wrong, by file and number of the record."""
+        with self._lock:
+            return [self._problems[key] for key in sorted(self._problems)]
+
+    def report(self) -> None:
+        """Logs how many records were skipped, and which."""
+        problems = self.problems()
+        if problems:
+            _logger.warning("Skipped %d bad record%s:", len(problems), "s" if len(problems) > 1 else "")
+        for problem in problems:
+            _logger.warning("  %s", problem)
