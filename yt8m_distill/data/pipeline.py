@@ -9,7 +9,7 @@ import random
 
 import tensorflow as tf
 
-from yt8m_distill.data.errors import DataError, bad_record_message
+from yt8m_distill.data.errors import DataError, bad_record_message, parser_message
 from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.record_files import locate_damage
 from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
@@ -213,10 +213,22 @@ def readable_errors(files: list[str], schema: RecordSchema | None = None):
     try:
         yield
     except _INPUT_ERRORS as error:
-        message = bad_record_message(error) or locate_damage(files, schema)
+        message = bad_record_message(error) or locate_damage(files, schema) or parser_message(error)
+        message = message or _locate_unparsable(files, schema)
         if message is None:
             raise
         raise DataError(message) from error
+
+
+def _locate_unparsable(files, schema):
+    """The first record that TensorFlow cannot parse, though protobuf can, and of which it does not say where it is."""
+    for path in files if schema is not None else ():
+        skipped = SkippedRecords(warns=False)
+        for _ in evaluation_dataset([path], schema, _RECORDS_PARSED_AT_ONCE, skipped=skipped):
+            pass
+        if len(skipped):
+            return skipped.problems()[0]
+    return None
 
 
 def _shuffle(dataset, buffer_size, seed):

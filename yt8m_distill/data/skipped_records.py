@@ -11,12 +11,16 @@ BAD_RECORDS = ("fail", "skip")
 
 
 class SkippedRecords:
-    """Counts bad records, each once however often it is met, and says of the first ones at once what is wrong.
+    """Counts bad records, each once however often it is met.
 
     Pipelines read in several threads, and a run makes many pipelines: one object serves them all.
+
+    Args:
+      warns: say of the first records at once what is wrong.
     """
 
-    def __init__(self):
+    def __init__(self, warns: bool = True):
+        self._warns = warns
         self._problems: dict[tuple[str, int], str] = {}
         self._lock = threading.Lock()
 
@@ -27,17 +31,21 @@ class SkippedRecords:
                 return
             self._problems[path, number] = problem
             count = len(self._problems)
-        if count <= _MOST_WARNINGS:
+        if self._warns and count <= _MOST_WARNINGS:
             last = " Further ones are listed at the end." if count == _MOST_WARNINGS else ""
             _logger.warning("Skipped: %s%s", problem, last)
 
     def __len__(self) -> int:
         return len(self._problems)
 
+    def by_record(self) -> dict[tuple[str, int], str]:
+        """What was wrong: (file, number of the record) -> problem, in order."""
+        with self._lock:
+            return dict(sorted(self._problems.items()))
+
     def problems(self) -> list[str]:
         """What was wrong, by file and number of the record."""
-        with self._lock:
-            return [self._problems[key] for key in sorted(self._problems)]
+        return list(self.by_record().values())
 
     def report(self) -> None:
         """Logs how many records were skipped, and which."""

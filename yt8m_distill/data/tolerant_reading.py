@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.data.errors import bad_record_message
+from yt8m_distill.data.errors import bad_record_message, parser_message
 from yt8m_distill.data.record_files import damage_message, record_problem, unreadable_message
 from yt8m_distill.data.record_reader import read_records
 from yt8m_distill.data.schema import RecordSchema
@@ -90,4 +90,5 @@ def _note(batch, row, error, schema, skipped):
     path, number = batch["path"][row].numpy().decode(), int(batch["number"][row])
     place = f"{path} record {number}"
     problem = bad_record_message(error) or record_problem(place, batch["serialized"][row].numpy(), schema)
-    skipped.add(path, number, problem or f"{place}: {error}")
+    problem = problem or parser_message(error) or f"{place}: cannot be parsed."
+    skipped.add(path, number, problem)
