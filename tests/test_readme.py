@@ -1,5 +1,6 @@
 """Runs every command of the README, on records of a few videos and with models of a few cells."""
 
+import dataclasses
 import importlib
 import re
 import shlex
@@ -9,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.records import make_ratings, make_videos, write_segments, write_videos
+from tests.file_server import FileServer
+from tests.records import make_ratings, make_videos, record_of, write_records, write_segments, write_videos
 from yt8m_distill.data import RecordSchema
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -62,8 +64,20 @@ def dataset(tmp_path_factory):
     return root
 
 
-def test_every_command_of_the_readme_runs(dataset, monkeypatch, capsys):
+@pytest.fixture
+def server(tmp_path):
+    """The dataset's server, with a shard of other videos."""
+    schema = RecordSchema(("rgb", "audio"), (1024, 128), frame_features=True)
+    others = [dataclasses.replace(video, video_id=f"other {video.video_id}") for video in make_videos(schema, 2)]
+    shard = Path(write_records(tmp_path / "shard", [record_of(video, schema) for video in others]))
+    with FileServer() as server:
+        server.add_partition("2/frame/train", {"trainb7.tfrecord": shard.read_bytes()})
+        yield server
+
+
+def test_every_command_of_the_readme_runs(dataset, server, monkeypatch, capsys):
     monkeypatch.chdir(dataset)
+    monkeypatch.setitem(SMALLER, "download.py", [f"--base_url={server.url}", "--shard=1,1"])
     ran = []
     for command in commands():
         if " ".join(command).startswith(RUN_BY_CI + RUN_BY_OTHER_TESTS):
@@ -77,6 +91,7 @@ def test_every_command_of_the_readme_runs(dataset, monkeypatch, capsys):
         ran.append(program)
     doors = {path.name for path in (Path(__file__).parents[1]).glob("*.py")} - {"setup.py"}
     assert set(ran) == doors
+    assert Path("yt8m/frame/train0121.tfrecord").exists()  # b7, in base 62
     assert Path("submission.csv").read_text() == Path("again.csv").read_text()
     assert {path.name for path in Path("student_litert").iterdir()} == {"model.tflite", "model.json"}
 

@@ -1,3 +1,4 @@
+import json
 import shutil
 
 import numpy as np
@@ -9,6 +10,7 @@ from yt8m_distill.models import (
     checkpoint_path,
     checkpoint_step,
     load_model,
+    read_model_flags,
     restore_weights,
     write_model_flags,
 )
@@ -160,3 +162,14 @@ def test_optimizers_of_tensorflow_1_style_do_not_count_as_weights(tmp_path):
     path = save(model, tmp_path)
     assert any("OPTIMIZER_SLOT" in name for name, _ in tf.train.list_variables(path))
     np.testing.assert_array_equal(load_model(str(tmp_path))(INPUTS)["predictions"], model(INPUTS)["predictions"])
+
+
+@pytest.mark.parametrize("cells, message", [(3, "describes a model of "), (10**7, "fits no memory")])
+def test_flags_that_describe_a_larger_model_take_no_memory(cells, message, tmp_path):
+    save(lstm_model(), tmp_path)
+    flags = read_model_flags(str(tmp_path))
+    flags["hyperparameters"]["lstm_cells"] = cells
+    (tmp_path / "model_flags.json").write_text(json.dumps(flags))
+    with pytest.raises(ValueError, match=message) as error:
+        load_model(str(tmp_path))
+    assert str(error.value).startswith(f"{tmp_path}/model.ckpt-1: ") and "\n" not in str(error.value)

@@ -89,6 +89,8 @@ def test_example_inputs_have_the_shapes_of_the_pipeline():
         ("MoeModel", {"dropout_rate": 1}, r"dropout_rate must be in [0, 1). Received: 1."),
         ("MoeModel", {"dropout_rate": "half"}, r"dropout_rate must be in [0, 1). Received: 'half'."),
         ("MoeModel", {"moe_num_mixtures": 0}, "moe_num_mixtures must be a whole number, at least 1. Received: 0."),
+        ("LstmModel", {"lstm_cells": 10**30}, f"lstm_cells must be below 2**31. Received: {10**30}."),
+        ("LstmModel", {"lstm_layers": 10**9}, "lstm_layers must be at most 1000. Received: 1000000000."),
         ("LstmModel", {"lstm_cells": 2.5}, "lstm_cells must be a whole number, at least 1. Received: 2.5."),
         ("LstmModel", {"lstm_layers": "2"}, "lstm_layers must be a whole number, at least 1. Received: '2'."),
         ("HierarchicalLstmModel", {"num_blocks": 0}, "num_blocks must be a whole number, at least 1. Received: 0."),

@@ -191,6 +191,8 @@ def test_reads_no_flags_of_the_original():
         ({"every_n": 7}, "Method 'stride' needs a spacing that divides max_frames=300"),
         ({"num_sampled_frames": "30"}, ""),
         ({"frame_sampling": "first"}, "frame_sampling='first' needs a budget"),
+        ({"run": "rm"}, "has a key 'run' that is unknown. Another version of this package wrote it."),
+        ({"max_frames": 10**9}, "max_frames must be at most 100000. Received: 1000000000."),
     ],
     ids=str,
 )

@@ -8,9 +8,9 @@ import tensorflow as tf
 
 from tests.selection.exported import check_export
 from yt8m_distill.analysis import model_cost
-from yt8m_distill.analysis.shapes import build_without_values
 from yt8m_distill.data import RecordSchema
 from yt8m_distill.models import ModelConfig, create_model, warm_start
+from yt8m_distill.models.shapes import build_without_values
 from yt8m_distill.stack import keras
 
 SCHEMA = RecordSchema(("rgb", "audio"), (4, 2), frame_features=True, num_classes=3, max_frames=20)

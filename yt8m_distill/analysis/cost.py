@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 
 from yt8m_distill.analysis.paper_convention import paper_flops, published_flops
-from yt8m_distill.analysis.shapes import build_without_values
 from yt8m_distill.models import ModelConfig, VideoClassifier
 from yt8m_distill.models.macs import macs_by_layer
+from yt8m_distill.models.shapes import build_without_values
 
 _BYTES_OF_A_MEAN = 4  # video-level records hold float32, frame-level ones a byte a value
 

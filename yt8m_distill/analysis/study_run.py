@@ -14,7 +14,6 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from yt8m_distill.analysis.cost import model_cost
-from yt8m_distill.analysis.shapes import build_without_values
 from yt8m_distill.analysis.study_choice import evaluate_choice
 from yt8m_distill.data import estimate_num_records, evaluation_dataset, list_record_files, readable_errors
 from yt8m_distill.distillation import LOSSES, DistillationConfig
@@ -27,6 +26,7 @@ from yt8m_distill.models import (
     predict_batches,
     restore_weights,
 )
+from yt8m_distill.models.shapes import build_without_values
 from yt8m_distill.training import TrainingConfig, evaluate, train
 
 CHECKPOINTS = ("latest", "best")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 
@@ -9,11 +10,13 @@ import tensorflow as tf
 
 from yt8m_distill.models.model_config import ModelConfig
 from yt8m_distill.models.model_flags import FILE_NAME, model_config_from_flags, read_model_flags
+from yt8m_distill.models.shapes import build_without_values
 from yt8m_distill.models.video_classifier import VideoClassifier
 
 # As the original names them: model.ckpt-<step>.
 CHECKPOINT_NAME = "model.ckpt"
 BEST_DIR = "best"
+_SLOT = ".OPTIMIZER_SLOT"
 
 
 def checkpoint_path(train_dir: str, which: str = "latest") -> str:
@@ -69,6 +72,7 @@ def load_model_config(train_dir: str) -> ModelConfig:
 
 def load_model_at(config: ModelConfig, path: str) -> VideoClassifier:
     """Builds a model and fills it from the checkpoint with the prefix `path`; raises as `restore_weights`."""
+    _check_size(config, path)
     model = config.build()
     restore_weights(model, path)
     return model
@@ -96,14 +100,34 @@ def restore_weights(model: VideoClassifier, path: str) -> None:
         raise ValueError(f"{path}: does not hold the weights of this {model.name}: {reason}.") from error
 
 
+def _check_size(config, path):
+    """ValueError for a model of more weights than the checkpoint holds, before it takes the memory.
+
+    Flags and checkpoint may come from somebody else.
+    """
+    num_stored = sum(math.prod(shape) for _, shape in _stored_weights(path))
+    try:
+        num_wanted = sum(weight.shape.num_elements() for weight in build_without_values(config).weights)
+    except (tf.errors.ResourceExhaustedError, OverflowError) as error:
+        raise ValueError(
+            f"{path}: holds {num_stored:,} weights, and {FILE_NAME} describes a {config.model} that fits no memory."
+        ) from error
+    if num_wanted > num_stored:
+        raise ValueError(
+            f"{path}: does not hold the weights of this {config.model}: it has {num_stored:,}, and {FILE_NAME} "
+            f"describes a model of {num_wanted:,}."
+        )
+
+
 def _check_holds_no_more(model, path):
     """ValueError for weights that restoring would ignore, such as those of a third LSTM layer."""
     for part in ("encoder", "classifier"):
-        num_stored, num_own = _num_stored_weights(path, part), len(getattr(model, part).weights)
+        num_stored, num_own = len(_stored_weights(path, (part,))), len(getattr(model, part).weights)
         if num_stored > num_own:
             raise ValueError(f"it holds {num_stored} weights of the {part}; this one has {num_own}.")
 
 
-def _num_stored_weights(path, part):
-    names = [name for name, _ in tf.train.list_variables(path)]
-    return sum(name.startswith(f"model/{part}/") and ".OPTIMIZER_SLOT" not in name for name in names)
+def _stored_weights(path, parts=("",)):
+    """Name and shape of the model's weights in a checkpoint, of some of its parts or of all."""
+    starts = tuple(f"model/{part}/" if part else "model/" for part in parts)
+    return [(n, shape) for n, shape in tf.train.list_variables(path) if n.startswith(starts) and _SLOT not in n]

@@ -8,6 +8,8 @@ from yt8m_distill.models.encoders.dbof import ACTIVATIONS, POOLING_METHODS
 from yt8m_distill.models.encoders.hierarchical_lstm import LSTM_STATES
 
 CLASSIFIERS = ("LogisticModel", "MoeModel")
+_LIMIT = 2**31  # of TensorFlow's sizes
+_MOST_PARTS = 1000
 
 
 def check_hyperparameters(hyperparameters: dict) -> None:
@@ -35,6 +37,15 @@ def check_hyperparameters(hyperparameters: dict) -> None:
 def check_whole_number(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r}.")
+    if value >= _LIMIT:
+        raise ValueError(f"{name} must be below 2**31. Received: {value}.")
+
+
+def _check_count_of_parts(name, value):
+    """Of what is made one by one, in Python: a file of flags must not keep somebody waiting for a day."""
+    check_whole_number(name, value)
+    if value > _MOST_PARTS:
+        raise ValueError(f"{name} must be at most {_MOST_PARTS}. Received: {value}.")
 
 
 def _check_mixture(hyperparameters):
@@ -127,9 +138,9 @@ _CHECKS = {
     "leading_values": _text,
     "bit_depth": _bits,
     "lstm_cells": check_whole_number,
-    "lstm_layers": check_whole_number,
+    "lstm_layers": _check_count_of_parts,
     "gru_cells": check_whole_number,
-    "gru_layers": check_whole_number,
+    "gru_layers": _check_count_of_parts,
     "bidirectional": _boolean,
     "num_blocks": _optional(check_whole_number),
     "block_length": _optional(check_whole_number),
@@ -155,11 +166,11 @@ _CHECKS = {
     "gating_reduction": check_whole_number,
     "drop_rate": _rate,
     "eigenvalues": _optional(_eigenvalues),
-    "mix_number": check_whole_number,
+    "mix_number": _check_count_of_parts,
     "cl_temperature": _positive,
     "cl_lambda": _not_negative,
     "attention_hidden_size": check_whole_number,
-    "attention_layers": check_whole_number,
+    "attention_layers": _check_count_of_parts,
     "attention_heads": check_whole_number,
     "attention_dropout": _rate,
     "skip_min": check_whole_number,

@@ -15,6 +15,8 @@ from yt8m_distill.models.low_resolution import FULL_BITS, LowResolution
 from yt8m_distill.models.video_classifier import VideoClassifier
 from yt8m_distill.models.zoo import FRAME_HYPERPARAMETERS, ZOO, block_length, build_classifier
 
+_MOST_FRAMES = 100_000  # a day of video
+
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
@@ -67,6 +69,8 @@ class ModelConfig:
         object.__setattr__(self, "hyperparameters", hyperparameters)
         check_whole_number("num_classes", self.num_classes)
         check_whole_number("max_frames", self.max_frames)
+        if self.max_frames > _MOST_FRAMES:
+            raise ValueError(f"max_frames must be at most {_MOST_FRAMES}. Received: {self.max_frames}.")
         if self.learned_selection:
             self._check_learned_selection()
         if self.sampler and not self.frame_level:

@@ -20,6 +20,8 @@ BUDGET_AND_SIZES = (
     "frame_percent",
     "every_n",
 )
+_KEYS = {"model", "feature_sizes", "feature_names", "frame_features", "label_loss", *BUDGET_AND_SIZES}
+_KEYS |= {"frame_jitter", "frame_budgets", "hyperparameters", "training"}
 
 
 def write_model_flags(
@@ -77,8 +79,11 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
     """The model that `read_model_flags` describes.
 
     Raises:
-      ValueError: a key is missing, or has a value that makes no model.
+      ValueError: a key is missing or unknown, or has a value that makes no model.
     """
+    unknown = sorted(set(flags) - _KEYS)
+    if unknown:
+        raise ValueError(f"{path}: has a key {unknown[0]!r} that is unknown. Another version of this package wrote it.")
     try:
         return ModelConfig(
             model=flags["model"],

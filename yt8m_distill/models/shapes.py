@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.models import ModelConfig, VideoClassifier
+from yt8m_distill.models.model_config import ModelConfig
+from yt8m_distill.models.video_classifier import VideoClassifier
 
 
 def build_without_values(config: ModelConfig) -> VideoClassifier:
