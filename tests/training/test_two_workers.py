@@ -6,6 +6,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -28,11 +29,11 @@ def free_ports(count):
 
 
 @pytest.fixture
-def run_workers(tmp_path):
-    """Runs train.py with the given flags in two processes, and returns what each wrote; kills them in the end."""
+def start_workers(tmp_path):
+    """Starts train.py with the given flags in two processes; kills them in the end."""
     workers = []
 
-    def run(*flags):
+    def start(*flags):
         addresses = [f"localhost:{port}" for port in free_ports(2)]
         for index in range(2):
             cluster = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
@@ -45,15 +46,25 @@ def run_workers(tmp_path):
                     stderr=subprocess.STDOUT,
                 )
             workers.append(worker)
-        codes = [worker.wait(timeout=120) for worker in workers]
+        return workers[-2:]
+
+    yield start
+    for worker in workers:
+        worker.kill()
+        worker.wait()
+
+
+@pytest.fixture
+def run_workers(start_workers, tmp_path):
+    """As `start_workers`; returns what each wrote until its end."""
+
+    def run(*flags):
+        codes = [worker.wait(timeout=120) for worker in start_workers(*flags)]
         logs = [(tmp_path / f"worker{index}.log").read_text() for index in range(2)]
         assert codes == [0, 0], logs
         return logs
 
-    yield run
-    for worker in workers:
-        worker.kill()
-        worker.wait()
+    return run
 
 
 def test_one_file_is_shared_record_by_record(run_workers, tmp_path):
@@ -98,3 +109,20 @@ def test_files_that_do_not_share_out_evenly_come_to_an_end(run_workers, tmp_path
         f"--train_dir={tmp_path / 'run'}", f"--train_data_pattern={pattern}", "--batch_size=4", "--num_epochs=1"
     )
     assert checkpoint_steps(tmp_path / "run") == [4]
+
+
+def test_a_worker_that_is_killed_stops_the_other_and_both_can_go_on(start_workers, run_workers, tmp_path):
+    pattern = write_shards(tmp_path / "records", count=24, num_shards=2)
+    flags = [f"--train_dir={tmp_path / 'run'}", f"--train_data_pattern={pattern}", "--batch_size=2"]
+    first, second = start_workers(*flags, "--num_epochs=100000", "--export_model_steps=20")
+    give_up = time.monotonic() + 90
+    while not checkpoint_steps(tmp_path / "run") and time.monotonic() < give_up:
+        time.sleep(0.1)
+    second.kill()
+    assert first.wait(timeout=60) == 2
+    *_, last = (tmp_path / "worker0.log").read_text().splitlines()
+    assert last.startswith("train.py: error: Another worker of the cluster has ended, or does not answer.")
+    saved = checkpoint_steps(tmp_path / "run")[-1]
+    log, _ = run_workers(*flags, "--num_epochs=100000", f"--max_steps={saved + 5}")
+    assert f"model.ckpt-{saved}: step {saved}." in log
+    assert checkpoint_steps(tmp_path / "run")[-1] == saved + 5

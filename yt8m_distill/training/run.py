@@ -23,7 +23,7 @@ from yt8m_distill.training.interruption import InterruptedAtOnce, Interruption
 from yt8m_distill.training.progress import Progress
 from yt8m_distill.training.run_checks import check_run
 from yt8m_distill.training.run_files import find_run_files
-from yt8m_distill.training.strategy import computation_in, is_chief
+from yt8m_distill.training.strategy import computation_in, is_chief, lost_workers_named
 from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir, train_dir_in_use
 from yt8m_distill.training.trainer import build_models, build_trainer, count_steps
 from yt8m_distill.training.training_config import TrainingConfig
@@ -50,6 +50,7 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
       DataError: input that cannot be read.
       TrainDirError: a train_dir that this run must not use.
       ValueError: a teacher that does not fit the student.
+      WorkerLostError: another worker of the cluster has ended, or does not answer.
     """
     strategy = strategy or tf.distribute.get_strategy()
     files = find_run_files(model_config, config)
@@ -62,7 +63,8 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         with strategy.scope(), computation_in(config.mixed_precision):
             run = _Run(model_config, config, strategy, files, skipped)
         try:
-            return run.fit()
+            with lost_workers_named(strategy):
+                return run.fit()
         except KeyboardInterrupt as interrupt:
             run.save_interrupted(interrupt)
             raise

@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from yt8m_distill.stack import keras
 
+# What TensorFlow raises in one worker when another one is gone.
+_OF_LOST_WORKERS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker")
+
+
+class WorkerLostError(ConnectionError):
+    """Another worker of the cluster has ended, or does not answer any more; the message says how to go on."""
 
 
 def create_strategy(
@@ -62,3 +68,23 @@ def computation_in(precision: str) -> Iterator[None]:
         yield
     finally:
         keras.mixed_precision.set_global_policy(before)
+
+
+@contextlib.contextmanager
+def lost_workers_named(strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Says of a worker that is gone what it means for the others.
+
+    A worker whose process has ended is noticed with the next step; one that does not answer, some ten seconds later.
+
+    Raises:
+      WorkerLostError: in the place of TensorFlow's errors, where there are several workers.
+    """
+    try:
+        yield
+    except _OF_LOST_WORKERS as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        raise WorkerLostError(
+            "Another worker of the cluster has ended, or does not answer. Start all workers again with the same "
+            "command: they go on from the last checkpoint."
+        ) from error
