@@ -69,6 +69,17 @@ class TestStartNewModel:
         assert files_in(tmp_path) == before
 
 
+def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
+    make_train_dir(tmp_path)
+    for directory in (tmp_path, tmp_path / "best"):
+        (directory / "model.ckpt-12_temp").mkdir(parents=True)
+        (directory / "model.ckpt-12_temp" / "part-00000-of-00001.index").write_text("")
+    (tmp_path / ".model_flags.json.ab12.partial").write_text("{")
+    before = files_in(tmp_path)
+    prepare_train_dir(model_config(), training_config(tmp_path))
+    assert set(before) - set(files_in(tmp_path)) == {name for name in before if "_temp" in name or "partial" in name}
+
+
 HIERARCHICAL = {"model": "HierarchicalLstmModel", "schema": FRAMES}
 SERIAL = {"distillation": DistillationConfig("serial"), "teacher_dir": "teacher"}
 PARALLEL = {"distillation": DistillationConfig("parallel")}

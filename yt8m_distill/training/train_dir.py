@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 
@@ -24,6 +25,8 @@ _FIXED_IN_DISTILLATION = ("scheme", "project_encoding", "share_classifier")
 _CHECKPOINT_FILES = (f"{CHECKPOINT_NAME}-", "checkpoint", "events.out.tfevents.", FILE_NAME)
 _DIRECTORIES = (BEST_DIR, "eval", "teacher")
 _LOCK = ".train.lock"
+# What a process leaves that is killed, or finds the disk full, while it writes a checkpoint or the flags.
+_LEFTOVER = re.compile(rf"{re.escape(CHECKPOINT_NAME)}-\d+_temp.*|\.{re.escape(FILE_NAME)}\..*\.partial")
 
 
 class TrainDirError(ValueError):
@@ -51,6 +54,7 @@ def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None
         what cannot change.
     """
     train_dir = config.train_dir
+    _remove_leftovers(train_dir)
     if config.start_new_model:
         empty_train_dir(train_dir)
     elif tf.train.latest_checkpoint(train_dir):
@@ -65,8 +69,18 @@ def empty_train_dir(train_dir: str) -> None:
       TrainDirError: the directory holds something that training did not write.
     """
     for name in check_is_train_dir(train_dir):
-        path = os.path.join(train_dir, name)
-        tf.io.gfile.rmtree(path) if tf.io.gfile.isdir(path) else tf.io.gfile.remove(path)
+        _remove(os.path.join(train_dir, name))
+
+
+def _remove(path):
+    tf.io.gfile.rmtree(path) if tf.io.gfile.isdir(path) else tf.io.gfile.remove(path)
+
+
+def _remove_leftovers(train_dir):
+    for directory in (train_dir, os.path.join(train_dir, BEST_DIR)):
+        for name in tf.io.gfile.listdir(directory) if tf.io.gfile.isdir(directory) else ():
+            if _LEFTOVER.fullmatch(name.rstrip("/")):
+                _remove(os.path.join(directory, name.rstrip("/")))
 
 
 def check_is_train_dir(train_dir: str) -> list[str]:
@@ -78,7 +92,8 @@ def check_is_train_dir(train_dir: str) -> list[str]:
     if not tf.io.gfile.exists(train_dir):
         return []
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(train_dir) if name != _LOCK]
-    foreign = [name for name in names if not (name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES)]
+    own = [name for name in names if name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES]
+    foreign = [name for name in names if name not in own and not _LEFTOVER.fullmatch(name)]
     if foreign or (names and FILE_NAME not in names):
         what = f"it holds {sorted(foreign)[0]!r}" if foreign else f"it has no {FILE_NAME}"
         raise TrainDirError(
