@@ -20,11 +20,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-NUM_EPOCHS, NUM_RECORDS, BATCH_SIZE, SAVE_EVERY_STEPS = 12, 240, 4, 7
+NUM_RECORDS, BATCH_SIZE, SAVE_EVERY_STEPS = 240, 4, 7
 STARTED = "Using batch size of"  # on the log once the run has been built, or restored
 
 
-def train_here(train_dir: str, pattern: str) -> None:
+def train_here(train_dir: str, pattern: str, num_epochs: int) -> None:
     """The run, with all that is kept from step to step: Adam, dropout, averaged weights, a decaying rate."""
     import logging
 
@@ -37,7 +37,7 @@ def train_here(train_dir: str, pattern: str) -> None:
         pattern,
         eval_data_pattern=pattern,
         batch_size=BATCH_SIZE,
-        num_epochs=NUM_EPOCHS,
+        num_epochs=num_epochs,
         export_model_steps=SAVE_EVERY_STEPS,
         optimizer="AdamOptimizer",
         ema_decay=0.9,
@@ -49,7 +49,9 @@ def train_here(train_dir: str, pattern: str) -> None:
     train(model, config)
 
 
-def run_until_done(train_dir: pathlib.Path, pattern: str, num_kills: int, seed: int, seconds_of_a_run: float) -> list:
+def run_until_done(
+    train_dir: pathlib.Path, pattern: str, num_epochs: int, num_kills: int, seed: int, seconds_of_a_run: float
+) -> list:
     """Starts and kills processes, then lets one finish.
 
     Returns:
@@ -60,22 +62,22 @@ def run_until_done(train_dir: pathlib.Path, pattern: str, num_kills: int, seed: 
     moments, left = random.Random(seed), []
     for _ in range(num_kills):
         # Spread over the run, because each process goes on where the last one was killed.
-        process = _start(train_dir, pattern)
+        process = _start(train_dir, pattern, num_epochs)
         time.sleep(moments.uniform(0, 2 * seconds_of_a_run / (num_kills + 1)))
         process.kill()
         process.wait()
         left.append(max(checkpoint_steps(train_dir), default=0))
         if (train_dir / "model_flags.json").exists():
             json.loads((train_dir / "model_flags.json").read_text())
-    process = _start(train_dir, pattern)
+    process = _start(train_dir, pattern, num_epochs)
     assert process.wait() == 0
     return left
 
 
-def _start(train_dir, pattern):
+def _start(train_dir, pattern, num_epochs):
     """A process that has begun to train."""
     log = train_dir.with_suffix(".log")
-    command = [sys.executable, __file__, "--train", str(train_dir), pattern]
+    command = [sys.executable, __file__, "--train", str(train_dir), pattern, str(num_epochs)]
     with open(log, "w") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, cwd=ROOT)
     while STARTED not in log.read_text():
@@ -84,7 +86,7 @@ def _start(train_dir, pattern):
     return process
 
 
-def compare(folder: pathlib.Path, num_kills: int, seed: int = 0) -> list:
+def compare(folder: pathlib.Path, num_kills: int, num_epochs: int, seed: int = 0) -> list:
     """Runs both; AssertionError if they differ in any variable, or in the metrics of the best checkpoint.
 
     Returns:
@@ -96,24 +98,25 @@ def compare(folder: pathlib.Path, num_kills: int, seed: int = 0) -> list:
 
     pattern = write_shards(folder / "records", FRAMES, count=NUM_RECORDS, num_shards=3)
     started = time.perf_counter()
-    run_until_done(folder / "alone", pattern, 0, seed, 0.0)
-    left = run_until_done(folder / "killed", pattern, num_kills, seed, time.perf_counter() - started)
+    run_until_done(folder / "alone", pattern, num_epochs, 0, seed, 0.0)
+    seconds = time.perf_counter() - started
+    left = run_until_done(folder / "killed", pattern, num_epochs, num_kills, seed, seconds)
     alone, killed = checkpoint_values(folder / "alone"), checkpoint_values(folder / "killed")
     assert alone.keys() == killed.keys()
     for name, values in alone.items():
         np.testing.assert_array_equal(values, killed[name], err_msg=name)
     metrics = [json.loads((folder / name / "best" / "metrics.json").read_text()) for name in ("alone", "killed")]
     assert metrics[0] == metrics[1]
-    assert int(alone["position/step"]) == NUM_EPOCHS * NUM_RECORDS // BATCH_SIZE
+    assert int(alone["position/step"]) == num_epochs * NUM_RECORDS // BATCH_SIZE
     return left
 
 
 def main(arguments):
     if arguments[0] == "--train":
-        train_here(*arguments[1:])
+        train_here(*arguments[1:3], int(arguments[3]))
         return
     with tempfile.TemporaryDirectory() as folder:
-        left = compare(pathlib.Path(folder), int(arguments[0]))
+        left = compare(pathlib.Path(folder), int(arguments[0]), num_epochs=12)
     print(f"{len(left)} kills, after each of which the latest checkpoint was that of step {', '.join(map(str, left))}.")
     print("The final weights, optimizer state, position and metrics are those of a run that was left alone.")
 

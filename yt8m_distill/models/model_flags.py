@@ -21,7 +21,7 @@ BUDGET_AND_SIZES = (
     "every_n",
 )
 _KEYS = {"model", "feature_sizes", "feature_names", "frame_features", "label_loss", *BUDGET_AND_SIZES}
-_KEYS |= {"frame_jitter", "frame_budgets", "hyperparameters", "training"}
+_KEYS |= {"frame_jitter", "frame_budgets", "hyperparameters", "training", "averaged_checkpoints"}
 
 
 def write_model_flags(
