@@ -111,7 +111,8 @@ class _Download:
             self._stop.set()
             deadline = time.monotonic() + _STOP_SECONDS
             for worker in workers:
-                worker.join(max(0.0, deadline - time.monotonic()))
+                if worker.is_alive():  # it may not have been started yet
+                    worker.join(max(0.0, deadline - time.monotonic()))
             self._save()
         if self._crash:
             raise self._crash
