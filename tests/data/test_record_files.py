@@ -206,6 +206,13 @@ def test_a_record_that_is_no_example(tmp_path):
     assert message == f"{path}: is neither a tf.train.Example nor a tf.train.SequenceExample."
 
 
+def test_names_that_no_flag_can_say_are_not_suggested(tmp_path):
+    sizes = {"rgb\n": 4, "a,b": 3, "mel": 5}
+    features = {name: np.zeros((2, size), np.uint8) for name, size in sizes.items()}
+    message = failure_of([write_records(tmp_path / "shard", [frame_record(features)])], FRAME_SCHEMA)
+    assert message.endswith("The record would fit --feature_names=mel --feature_sizes=5.")
+
+
 def test_a_first_file_that_is_missing(tmp_path):
     assert "gone: cannot be read: " in failure_of([str(tmp_path / "gone")], FRAME_SCHEMA)
 

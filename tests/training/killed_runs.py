@@ -21,7 +21,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 NUM_RECORDS, BATCH_SIZE, SAVE_EVERY_STEPS = 240, 4, 7
-STARTED = "Using batch size of"  # on the log once the run has been built, or restored
+# What stands on the log once the run has been built, or restored; and once it has traced its step and trained.
+STARTED, TRAINS = "Using batch size of", "training step"
 
 
 def train_here(train_dir: str, pattern: str, num_epochs: int) -> None:
@@ -61,27 +62,29 @@ def run_until_done(
 
     moments, left = random.Random(seed), []
     for _ in range(num_kills):
+        process = _start(train_dir, pattern, num_epochs, moments.choice([STARTED, TRAINS, TRAINS]))
         # Spread over the run, because each process goes on where the last one was killed.
-        process = _start(train_dir, pattern, num_epochs)
         time.sleep(moments.uniform(0, 2 * seconds_of_a_run / (num_kills + 1)))
         process.kill()
         process.wait()
         left.append(max(checkpoint_steps(train_dir), default=0))
         if (train_dir / "model_flags.json").exists():
             json.loads((train_dir / "model_flags.json").read_text())
-    process = _start(train_dir, pattern, num_epochs)
+    process = _start(train_dir, pattern, num_epochs, STARTED)
     assert process.wait() == 0
     return left
 
 
-def _start(train_dir, pattern, num_epochs):
-    """A process that has begun to train."""
+def _start(train_dir, pattern, num_epochs, sign):
+    """A process that has come so far that `sign` stands on its log."""
     log = train_dir.with_suffix(".log")
     command = [sys.executable, __file__, "--train", str(train_dir), pattern, str(num_epochs)]
     with open(log, "w") as stderr:
         process = subprocess.Popen(command, stderr=stderr, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}, cwd=ROOT)
-    while STARTED not in log.read_text():
-        assert process.poll() is None, log.read_text()
+    while sign not in log.read_text():
+        assert process.poll() in (None, 0), log.read_text()
+        if process.poll() == 0:  # it had little left to do
+            break
         time.sleep(0.01)
     return process
 

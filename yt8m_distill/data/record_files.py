@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -13,6 +14,7 @@ from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_START_TIMES
 
 _RECORDS_SEARCHED_FOR_SEGMENTS = 1000
+_NAME = re.compile(r"[\w./-]+")  # what a flag can say
 _RECORDS_SEARCHED_FOR_A_GOOD_ONE = 100
 
 
@@ -206,7 +208,7 @@ def _widths(frames):
 
 
 def _flags_for(sizes):
-    sizes = {name: size for name, size in sizes.items() if size}
+    sizes = {name: size for name, size in sizes.items() if size and _NAME.fullmatch(name)}
     if not sizes:
         return "The record holds no feature that would fit."
     names, widths = ",".join(sizes), ",".join(map(str, sizes.values()))
