@@ -3,6 +3,7 @@ import json
 import logging
 import os
 import re
+import resource
 import signal
 
 import numpy as np
@@ -323,3 +324,25 @@ def test_steps_that_are_nan_can_be_left_out(poisoned, tmp_path, caplog):
     assert train(model_config(), of_poisoned(tmp_path / "run", poisoned, skip_nonfinite=True))["step"] == 48
     assert all(np.isfinite(values).all() for values in weights_at(tmp_path / "run", 48))
     assert "Left out 2 steps whose loss or gradients were NaN or infinite." in caplog.text
+
+
+@pytest.fixture
+def small_disk():
+    """No file may grow beyond 20 kB: what a full disk is like to those who write."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_costs_no_earlier_checkpoint(tmp_path, request):
+    pattern = write_shards(tmp_path / "records", FRAMES)
+    model = model_config("LstmModel", FRAMES, hyperparameters={"lstm_cells": 64, "lstm_layers": 1})
+    train(model, training_config(tmp_path / "run", pattern, max_steps=2))
+    before = checkpoint_values(tmp_path / "run")
+    request.getfixturevalue("small_disk")
+    with pytest.raises(tf.errors.OpError):
+        train(model, training_config(tmp_path / "run", pattern, num_epochs=2, max_steps=4))
+    assert checkpoint_steps(tmp_path / "run") == [2]
+    after = checkpoint_values(tmp_path / "run")
+    assert all(np.array_equal(before[name], after[name]) for name in before)
