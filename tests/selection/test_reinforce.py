@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yt8m_distill.selection.reinforce import reinforce_losses, returns_of
+from yt8m_distill.selection.reinforce import mean_of_others, reinforce_losses, returns_of, root_mean_square
 
 NUM_ACTIONS = 3
 # An episode has two decisions. The second is made in the state that the first has led to.
@@ -46,9 +46,8 @@ def test_its_mean_over_all_episodes_is_the_gradient_of_the_expected_reward(basel
             [tf.gather(log_policy[0], first), tf.gather_nd(log_policy, np.stack([1 + first, second], axis=1))], axis=1
         )  # [episodes, 2]
         rewards = tf.constant([rewards_of(*episode) for episode in EPISODES])
-        losses = reinforce_losses(
-            log_probs, returns_of(rewards), tf.constant([baselines] * len(EPISODES)), tf.ones_like(rewards, tf.bool)
-        )
+        advantages = returns_of(rewards) - tf.constant([baselines] * len(EPISODES))
+        losses = reinforce_losses(log_probs, advantages, tf.ones_like(rewards, tf.bool))
         probability = tf.stop_gradient(tf.exp(tf.reduce_sum(log_probs, axis=1)))
         mean_loss = tf.reduce_sum(probability * losses)
     expected = finite_differences(expected_reward, LOGITS.astype(np.float64))
@@ -59,13 +58,22 @@ def test_returns_are_what_is_still_to_come():
     np.testing.assert_allclose(returns_of(tf.constant([[1.0, -2.0, 5.0], [0.0, 0.0, 3.0]])), [[4, 3, 5], [3, 3, 3]])
 
 
-def test_decisions_after_the_end_count_nothing_and_returns_carry_no_gradient():
-    log_probs = tf.constant([[-0.5, -1.0, -2.0]])
-    returns, baselines = tf.constant([[2.0, 3.0, 4.0]]), tf.constant([[1.0, 1.0, 1.0]])
+def test_decisions_after_the_end_count_nothing_and_advantages_carry_no_gradient():
+    log_probs, advantages = tf.constant([[-0.5, -1.0, -2.0]]), tf.constant([[1.0, 2.0, 3.0]])
     with tf.GradientTape() as tape:
-        tape.watch([log_probs, returns, baselines])
-        loss = reinforce_losses(log_probs, returns, baselines, tf.constant([[True, True, False]]))
+        tape.watch([log_probs, advantages])
+        loss = reinforce_losses(log_probs, advantages, tf.constant([[True, True, False]]))
     assert float(loss[0]) == pytest.approx(1 * 0.5 + 2 * 1.0)
-    of_log_probs, of_returns, of_baselines = tape.gradient(loss, [log_probs, returns, baselines])
+    of_log_probs, of_advantages = tape.gradient(loss, [log_probs, advantages])
     np.testing.assert_allclose(of_log_probs, [[-1.0, -2.0, 0.0]])
-    assert of_returns is None and of_baselines is None
+    assert of_advantages is None
+
+
+def test_the_mean_of_the_others():
+    returns = tf.constant([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0], [8.0, 7.0, 7.0]])
+    is_decision = tf.constant([[True, True, False], [True, True, True], [True, False, False]])
+    means = mean_of_others(returns, is_decision).numpy()
+    np.testing.assert_allclose(means[0, :2], [5.5, 4])
+    np.testing.assert_allclose(means[1], [4.5, 2, 0])
+    assert means[2, 0] == 2
+    assert float(root_mean_square(returns, is_decision)) == pytest.approx(np.sqrt((1 + 4 + 9 + 16 + 25 + 64) / 6))

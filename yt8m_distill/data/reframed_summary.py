@@ -44,7 +44,7 @@ def summarize_reframed(paths: list[str], videos: ReframedVideos, num_sampled: in
       num_sampled: videos to read.
     """
     number_of_id = {video_id: number for number, video_id in enumerate(videos.videos.ids)}
-    means = np.concatenate(list(videos.videos.means.values()), axis=1)
+    means = np.concatenate(list(videos.means.values()), axis=1)
     statistics = {name: [] for name in videos.videos.means}
     num_frames, num_labels, mixed, residuals = [], [], [], []
     for video_id, labels, frames in itertools.chain.from_iterable(
@@ -66,7 +66,7 @@ def summarize_reframed(paths: list[str], videos: ReframedVideos, num_sampled: in
         num_labels=num_labels,
         mixed_share=float(np.mean(mixed)),
         mean_residual=float(np.sqrt(np.mean(residuals))),
-        mean_spread=float(np.sqrt(np.mean((means - means.mean(axis=0)) ** 2))),
+        mean_spread=float(np.sqrt(np.mean(np.var(means[: len(videos)], axis=0)))),
     )
 
 

@@ -39,7 +39,7 @@ _SHARE_OF_STILL_STEPS = 0.1
 _MEAN_STILL_STEPS = 2.5
 _SCENES_OF_MIXED_VIDEO = (2, 3)
 _MIN_SCENE_FRAMES = 5  # of all scenes but the last, which has one at least
-# Where labels live in few shots: how many, and how many videos the frames between them come from.
+# Where labels live in few shots: how many, and of how many kinds the frames between them are.
 _TELLING_SHOTS = (1, 2, 3)
 _NUM_FILLERS = 20
 
@@ -103,8 +103,10 @@ class ReframedVideos:
     some are carried by one scene alone.
 
     With `telling_share` below 1, a video's own frames are few: that share of all, in one to three shots that lie
-    anywhere. The frames between them are of a few fillers, the same for all videos, and their labels are not the
-    video's. There choosing frames well can pay.
+    anywhere. The frames between them are of a few fillers, as title cards and talking heads are, which say nothing of a
+    label. They are invented from the seed and from how the means of all videos spread, so that the splits of a dataset
+    share them but for the difference of their spreads: what was learned of fillers on one holds on the other. There
+    choosing frames well can pay.
 
     Args:
       videos: what to make frames for, and where other scenes come from.
@@ -113,6 +115,10 @@ class ReframedVideos:
       mixed_share: share of the videos that is to be mixed, from 0 to 1; a few less are, as short videos and those
         whose labels no other video has cannot be. None is where `telling_share` is below 1.
       telling_share: share of a video's frames that are its own, above 0.
+
+    Attributes:
+      means: feature name -> float32 [num_videos, size] of the videos; behind them, where `telling_share` is below 1,
+        the fillers.
 
     Raises:
       ValueError: `max_frames`, `mixed_share` or `telling_share` is out of range.
@@ -139,7 +145,7 @@ class ReframedVideos:
         self.max_frames = max_frames
         self.mixed_share = mixed_share
         self.telling_share = telling_share
-        self._fillers = np.random.default_rng([seed, len(videos.ids)]).permutation(len(videos.ids))[:_NUM_FILLERS]
+        self.means = _with_fillers(videos.means, seed) if telling_share < 1 else videos.means
         self._videos_of_label: dict[int, list[int]] = {}
         for number, labels in enumerate(videos.labels):
             for label in labels:
@@ -156,7 +162,7 @@ class ReframedVideos:
         labels = sorted({int(label) for scene in labelled for label in self.videos.labels[scene]})
         moments = [_draw_moments(rng, length) for length in lengths]
         frames = {}
-        for name, means in self.videos.means.items():
+        for name, means in self.means.items():
             variation = _without_scenes(VARIATIONS[name], means[scenes], lengths)
             frames[name] = np.concatenate(
                 [_draw_frames(rng, means[scene], variation, *moment) for scene, moment in zip(scenes, moments)]
@@ -164,7 +170,7 @@ class ReframedVideos:
         return labels, frames
 
     def scenes(self, number: int) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers of the videos that one video's scenes come from, in order, and how many frames each has."""
+        """Whose `means` one video's scenes have, in order, and how many frames each has."""
         return self._draw_scenes(self._rng(number), number)
 
     def _rng(self, number):
@@ -190,10 +196,19 @@ class ReframedVideos:
         own = np.diff([0, *np.sort(rng.choice(np.arange(1, num_telling), num_shots - 1, replace=False)), num_telling])
         num_others = num_frames - num_telling
         gaps = np.diff([0, *np.sort(rng.integers(0, num_others + 1, num_shots)), num_others])
-        fillers = self._fillers[self._fillers != number]
-        lengths, scenes = np.zeros(2 * num_shots + 1, int), rng.choice(fillers, 2 * num_shots + 1)
+        lengths, scenes = np.zeros(2 * num_shots + 1, int), len(self) + rng.integers(0, _NUM_FILLERS, 2 * num_shots + 1)
         lengths[1::2], lengths[::2], scenes[1::2] = own, gaps, number
         return scenes[lengths > 0], lengths[lengths > 0]
+
+
+def _with_fillers(means, seed):
+    """Appends the means of the fillers to those of the videos: as far from the middle as these, in other directions."""
+    extended = {}
+    for number, (name, of_videos) in enumerate(means.items()):
+        drawn = np.random.default_rng([seed, number]).standard_normal((_NUM_FILLERS, of_videos.shape[1]), np.float32)
+        fillers = np.clip(of_videos.mean(axis=0) + of_videos.std(axis=0) * drawn, *_REACHABLE_MEANS)
+        extended[name] = np.concatenate([of_videos, fillers.astype(np.float32)])
+    return extended
 
 
 def draw_num_frames(rng: np.random.Generator) -> int:

@@ -7,11 +7,10 @@ import tensorflow as tf
 from yt8m_distill.models import VideoClassifier
 from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
 from yt8m_distill.models.macs import macs_by_layer
-from yt8m_distill.selection.reinforce import reinforce_losses, returns_of
+from yt8m_distill.selection.reinforce import mean_of_others, reinforce_losses, returns_of, root_mean_square
 from yt8m_distill.selection.rewards import delayed_rewards, gap_rewards, immediate_rewards
 from yt8m_distill.selection.skip_policy import SkipPolicy
 
-_BASELINE_DECAY = 0.9  # of the moving average of returns
 _VALUE_WEIGHT = 0.5
 
 
@@ -33,8 +32,9 @@ class SkipFrameClassifier(VideoClassifier):
       skip_end: `stop` ends the episode at the end of the video, `clamp` reads the last frame again.
       skip_reward: `immediate`, the fall of the cross-entropy from frame to frame; `delayed`, minus the cross-entropy
         after the last frame; `gap`, the video's own GAP after the last frame.
-      skip_baseline: what is subtracted from the returns: `value`, a linear estimate from the state; `ema`, the moving
-        average of returns; `none`.
+      skip_baseline: what is subtracted from the returns: `batch`, the mean return of the other videos of the batch;
+        `value`, this and a linear estimate, from the state, of how far the video's own is from it; `none`. What is left
+        is divided by its root mean square over the batch, so that `skip_entropy` means the same for every reward.
       skip_entropy: weight of the policy's entropy, which keeps it exploring.
       skip_epsilon: probability, in training, of a skip drawn from all alike.
       policy_backprop: let the policy's loss train the recurrent layers, too.
@@ -67,14 +67,6 @@ class SkipFrameClassifier(VideoClassifier):
         self.entropy_weight = skip_entropy
         self.policy_backprop = policy_backprop
         self.policy = SkipPolicy(range(skip_min, skip_max, skip_step), skip_epsilon, name="skip_policy")
-        self.average_returns = self.add_weight(
-            name="average_returns",
-            shape=[num_sampled_frames - 1],
-            initializer="zeros",
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.MEAN,
-        )
 
     @staticmethod
     def selection_arguments(config) -> dict:
@@ -144,11 +136,14 @@ class SkipFrameClassifier(VideoClassifier):
         is_decision = policy["is_decision"]
         labels = tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
         returns = tf.stop_gradient(returns_of(self._rewards(outputs, labels)))
-        losses = reinforce_losses(policy["log_probs"], returns, self._baselines(policy, returns), is_decision)
         policy["returns"] = returns
+        advantages = returns - self._baselines(policy, returns)  # [B, k - 1]
+        unit = tf.stop_gradient(root_mean_square(advantages, is_decision))
+        advantages = tf.math.divide_no_nan(advantages, unit)
+        losses = reinforce_losses(policy["log_probs"], advantages, is_decision)
         others = -self.entropy_weight * policy["entropies"]
         if self.baseline == "value":
-            others += _VALUE_WEIGHT * tf.math.squared_difference(policy["values"], returns)
+            others += _VALUE_WEIGHT * advantages**2
         return losses + tf.reduce_sum(tf.where(is_decision, others, 0.0), axis=-1)
 
     def selection_metrics(self, outputs, num_examples) -> dict:
@@ -176,17 +171,10 @@ class SkipFrameClassifier(VideoClassifier):
         return immediate_rewards(self.classify(tf.stop_gradient(outputs["frame_states"])), labels)
 
     def _baselines(self, policy, returns):
-        if self.baseline == "value":
-            return policy["values"]
         if self.baseline == "none":
             return tf.zeros_like(returns)
-        average = tf.convert_to_tensor(self.average_returns)
-        is_decision = policy["is_decision"]
-        counts = tf.reduce_sum(tf.cast(is_decision, tf.float32), axis=0)  # [k - 1]
-        sums = tf.reduce_sum(tf.where(is_decision, returns, 0.0), axis=0)
-        new = tf.where(counts > 0, tf.math.divide_no_nan(sums, counts), average)
-        self.average_returns.assign(_BASELINE_DECAY * average + (1 - _BASELINE_DECAY) * new)
-        return tf.broadcast_to(average, tf.shape(returns))
+        of_others = mean_of_others(returns, policy["is_decision"])
+        return of_others + policy["values"] if self.baseline == "value" else of_others
 
     def selection_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of choosing the frames of a video of so many."""

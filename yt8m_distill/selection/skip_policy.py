@@ -31,7 +31,7 @@ class SkipPolicy(CountsMacs, keras.layers.Layer):
         self.value_head = keras.layers.Dense(1, dtype="float32", name="value_head")
 
     def call(self, state):
-        return self.action_head(state), self.value_head(state)[:, 0]
+        return self.action_head(state), self.value_head(tf.stop_gradient(state))[:, 0]
 
     def best_skip(self, logits):
         """The likeliest skip, int32 [B]; the shortest of several."""
