@@ -164,6 +164,14 @@ def write_records(path, records) -> str:
     return str(path)
 
 
+def flip_bit(path, position, bit=0) -> None:
+    """Damages one byte of a file."""
+    path = pathlib.Path(path)
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1 << bit
+    path.write_bytes(content)
+
+
 def real_files(pattern) -> list[str]:
     """Files of the real records beside the repository, e.g. `audioset/train*.tfrecord`; skips the test without them."""
     files = sorted(map(str, REAL_DATA.glob(pattern)))

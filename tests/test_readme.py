@@ -21,8 +21,8 @@ RUN_BY_OTHER_TESTS = ("python benchmarks/run.py",)  # tests/benchmarks
 # The commands are for the real dataset; their last flags shrink them here.
 SMALLER = {
     "train.py": ["--num_epochs=1", "--batch_size=4"],
-    "HierarchicalLstmModel": ["--lstm_cells=2", "--lstm_layers=1"],
-    "LstmModel": ["--lstm_cells=2"],
+    # Building the graphs of recurrent layers takes minutes; `make demo` and tests/cli/test_workflow.py train these.
+    "--regularization_penalty=2": ["--model=FrameLevelLogisticModel"],
     "finetune": ["--finetune_epochs=1"],
     "synthetic.py": ["--num_workers=1", "--max_frames=12", "--num_shards=1", "--num_videos=4"],
     "studies/": ["--list"],  # tests/analysis and `--smoke` run studies

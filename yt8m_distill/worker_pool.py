@@ -159,7 +159,7 @@ class _Worker:
 def _work(connection, initialize, function):
     # Ctrl-C reaches all processes of a terminal; the parent decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         initialize()
@@ -167,10 +167,6 @@ def _work(connection, initialize, function):
             connection.send(function(connection.recv()))
     except (EOFError, KeyboardInterrupt):
         pass
-
-
-def _interrupt(signal_number, frame):
-    raise KeyboardInterrupt
 
 
 def _end_with_parent():

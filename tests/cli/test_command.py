@@ -77,6 +77,14 @@ def test_one_flag_needs_no_name(argv, pear):
     assert seen == [pear]
 
 
+def test_a_flagfile_that_is_no_text(tmp_path, capsys):
+    path = tmp_path / "flags"
+    path.write_bytes(b"\xff\xfe\x80")
+    assert run(f"--flagfile={path}", do=lambda values: pytest.fail("the command must not run")) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("market.py: error: --flagfile is not a text file (") and error.count("\n") == 1
+
+
 def test_a_flag_is_given_once_with_or_without_its_name(capsys):
     assert run_positional("--pear=nashi", "bosc", do=lambda values: pytest.fail("the command must not run")) == 2
     message = "market.py: error: Unexpected argument 'bosc' beside --pear=nashi. See market.py --help.\n"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tests.records import (
+    flip_bit,
     frame_record,
     make_ratings,
     make_videos,
@@ -37,9 +38,7 @@ def places(tmp_path_factory):
     files = write_videos(root / "bad", videos, FRAMES, num_shards=4)
     cut, flipped = pathlib.Path(files[1]), pathlib.Path(files[2])
     cut.write_bytes(cut.read_bytes()[:-10])
-    content = bytearray(flipped.read_bytes())
-    content[20] ^= 1
-    flipped.write_bytes(content)
+    flip_bit(flipped, 20)
     write_records(root / "bad" / "means.tfrecord", [video_record({"mean_rgb": [1.0] * 8}, "m", [9])])
     (root / "bad" / "page.tfrecord").write_text("<html>404 Not Found</html>")
     write_videos(root / "twice", videos, FRAMES, num_shards=2)

@@ -127,8 +127,16 @@ def test_says_what_is_wrong(wrong, message, server, tmp_path, capsys):
     assert shards(tmp_path) == []
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """A process that runs in the background of a shell ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_interrupted(number, server, tmp_path, capsys):
+def test_interrupted(number, server, tmp_path, capsys, heeds_ctrl_c):
     server.add(f"/{PARTITION}/trainaa.tfrecord", CONTENTS["trainaa.tfrecord"], "half", "ok")
     part = tmp_path / f"{LOCAL[0]}.part"
     before = signal.getsignal(signal.SIGTERM)

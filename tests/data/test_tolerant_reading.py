@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tests.records import (
+    flip_bit,
     frame_record,
     make_ratings,
     make_videos,
@@ -61,9 +62,7 @@ def damaged(tmp_path_factory):
     records[9] = frame_record({**frames, "rgb": np.zeros((3, 7), np.uint8)}, "narrow")
     records[10] = frame_record(frames, "far", labels=[3, 10])
     files = [pathlib.Path(write_records(folder / f"{n}.tfrecord", records[6 * n : 6 * n + 6])) for n in range(4)]
-    content = bytearray(files[0].read_bytes())
-    content[2 * 16 + len(records[0]) + len(records[1]) + 40] ^= 1
-    files[0].write_bytes(content)
+    flip_bit(files[0], 2 * 16 + len(records[0]) + len(records[1]) + 40)
     files[2].write_bytes(files[2].read_bytes()[: -len(records[17]) - 30])
     (folder / "4.tfrecord").write_text("<html>404 Not Found</html>")
     (folder / "5.tfrecord").touch()

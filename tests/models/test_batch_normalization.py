@@ -75,3 +75,16 @@ def test_gradients_flow_through_the_statistics():
             loss = tf.reduce_sum(layer(features, training=True) ** 2 * weights)
         gradients.append(tape.gradient(loss, features))
     np.testing.assert_allclose(*gradients, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_batch_that_is_not_finite_leaves_the_moving_averages(value):
+    """Or, of a step that is left out because of it, evaluation would be NaN for good."""
+    layer = BatchNormalization()
+    layer(FEATURES, IS_VALID, training=True)
+    before = layer.get_weights()
+    bad = FEATURES.copy()
+    bad[0, 0, 1] = value
+    assert not np.isfinite(layer(bad, IS_VALID, training=True)).all()
+    for weight, earlier in zip(layer.get_weights(), before):
+        np.testing.assert_array_equal(weight, earlier)

@@ -144,6 +144,11 @@ def test_says_which_file_is_missing(tmp_path):
         ("", "is not valid JSON (Expecting value"),
         ("[1, 2]", "must hold one JSON object. Received: list."),
         ("null", "must hold one JSON object. Received: NoneType."),
+        ("[" * 100_000, "is not valid JSON (maximum recursion depth"),
+        ('{"label_loss": []}', "'label_loss' must be a string. Received: []"),
+        ('{"hyperparameters": [1]}', "'hyperparameters' must be an object. Received: [1]"),
+        ('{"training": [1]}', "'training' must be an object. Received: [1]"),
+        ('{"training": {"distillation": "x"}}', "'distillation' must be an object. Received: 'x'"),
     ],
 )
 def test_says_that_the_file_is_no_json_object(tmp_path, text, message):

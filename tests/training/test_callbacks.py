@@ -8,7 +8,7 @@ import pytest
 
 from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
 from yt8m_distill.training.callbacks import RunCallback, RunPosition
-from yt8m_distill.training.finite_check import FiniteCheck
+from yt8m_distill.training.finite_check import FiniteCheck, NonfiniteLossError
 from yt8m_distill.training.interruption import Interruption
 from yt8m_distill.training.progress import Progress
 
@@ -71,3 +71,21 @@ def test_a_pass_that_goes_on_in_the_middle(callback, updates):
 def test_steps_that_count_no_update_do_not_shift_the_logs(callback, updates):
     """Updates 10 and 20 are those that the step computes its metrics for; float16 overflows skip some."""
     assert run_steps(callback, updates, [False] * 3 + [True] * 25) == [13, 23]
+
+
+def test_a_signal_saves_nothing_that_is_not_finite(callback, updates):
+    callback.on_epoch_begin(0)
+    for batch in range(3):
+        updates.value += 1
+        callback.on_train_batch_end(batch, {name: OnDevice() for name in NAMES})
+    callback.model.nonfinite_steps.count.assign(1)
+    callback.model.nonfinite_steps.first.assign(3)
+    callback.interruption.is_requested = True
+    updates.value += 1
+    with pytest.raises(NonfiniteLossError, match="at step 4"):
+        callback.on_train_batch_end(3, {name: OnDevice() for name in NAMES})
+
+
+def test_a_run_whose_every_gradient_overflows_stops(callback, updates):
+    with pytest.raises(NonfiniteLossError, match=r"in each of the last 1[0-9][0-9] steps, up to step 1[0-9][0-9]"):
+        run_steps(callback, updates, [True] * 20 + [False] * 120)

@@ -13,7 +13,7 @@ from tests.training.tiny_runs import (
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import load_model
 from yt8m_distill.stack import addons
-from yt8m_distill.training import run, train
+from yt8m_distill.training import evaluate, run, train
 
 # The learning rate halves at every second step or so, so that a schedule that started anew would show.
 SCHEDULE = {"learning_rate_decay": 0.5, "learning_rate_decay_examples": 15, "base_learning_rate": 0.1}
@@ -24,10 +24,10 @@ def means(tmp_path_factory):
     return write_shards(tmp_path_factory.mktemp("means"))
 
 
-def assert_same_run(one, other):
+def assert_same_run(one, other, but=()):
     one, other = checkpoint_values(one), checkpoint_values(other)
     assert one.keys() == other.keys()
-    for name in one:
+    for name in one.keys() - set(but):
         np.testing.assert_array_equal(one[name], other[name], err_msg=name)
 
 
@@ -185,3 +185,26 @@ def test_a_student_can_start_from_its_teacher(means, teacher, tmp_path):
     train(model_config(), config)
     for of_student, of_teacher in zip(load_model(str(tmp_path)).get_weights(), load_model(str(teacher)).get_weights()):
         np.testing.assert_array_equal(of_student, of_teacher)
+
+
+@pytest.mark.parametrize("limit", [{"num_epochs": 2}, {"num_epochs": 4, "max_steps": 6}], ids=["passes", "steps"])
+@pytest.mark.parametrize("evaluation", [1, 2], ids=["first", "last"])
+def test_an_evaluation_that_was_interrupted_is_made_up_for(limit, evaluation, means, tmp_path, monkeypatch):
+    settings = {**limit, **SCHEDULE, "eval_data_pattern": means, "optimizer": "Adam"}
+    expected = train(model_config(), training_config(tmp_path / "undisturbed", means, **settings))
+    calls = []
+
+    def interrupted(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == evaluation:
+            raise KeyboardInterrupt
+        return evaluate(*args, **kwargs)
+
+    monkeypatch.setattr(run, "evaluate", interrupted)
+    config = training_config(tmp_path / "run", means, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        train(model_config(), config)
+    assert train(model_config(), config) == expected and len(calls) == 3
+    assert checkpoint_steps(tmp_path / "run" / "best") == checkpoint_steps(tmp_path / "undisturbed" / "best")
+    # A checkpoint is not written twice: it stands at the end of a pass that has yet to be evaluated.
+    assert_same_run(tmp_path / "run", tmp_path / "undisturbed", but={"position/epoch", "position/examples"})

@@ -3,13 +3,13 @@ import json
 import logging
 import os
 import re
-import resource
 import signal
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.full_disk import files_limited_to
 from tests.records import make_videos, record_of, write_records
 from tests.training.tiny_runs import (
     FRAMES,
@@ -326,22 +326,12 @@ def test_steps_that_are_nan_can_be_left_out(poisoned, tmp_path, caplog):
     assert "Left out 2 steps whose loss or gradients were NaN or infinite." in caplog.text
 
 
-@pytest.fixture
-def small_disk():
-    """No file may grow beyond 20 kB: what a full disk is like to those who write."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_disk_that_is_full_costs_no_earlier_checkpoint(tmp_path, request):
+def test_a_disk_that_is_full_costs_no_earlier_checkpoint(tmp_path):
     pattern = write_shards(tmp_path / "records", FRAMES)
-    model = model_config("LstmModel", FRAMES, hyperparameters={"lstm_cells": 64, "lstm_layers": 1})
+    model = model_config("DbofModel", FRAMES, hyperparameters={"dbof_cluster_size": 512, "dbof_hidden_size": 64})
     train(model, training_config(tmp_path / "run", pattern, max_steps=2))
     before = checkpoint_values(tmp_path / "run")
-    request.getfixturevalue("small_disk")
-    with pytest.raises(tf.errors.OpError):
+    with files_limited_to(100_000), pytest.raises(tf.errors.OpError):
         train(model, training_config(tmp_path / "run", pattern, num_epochs=2, max_steps=4))
     assert checkpoint_steps(tmp_path / "run") == [2]
     after = checkpoint_values(tmp_path / "run")

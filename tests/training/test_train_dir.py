@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ import tensorflow as tf
 from tests.training.tiny_runs import FRAMES, checkpoint_steps, model_config, training_config
 from yt8m_distill.distillation import DistillationConfig
 from yt8m_distill.models import checkpoint_path, load_model
-from yt8m_distill.training import TrainDirError
+from yt8m_distill.training import TrainDirError, train_dir
 from yt8m_distill.training.train_dir import CheckpointKeeper, empty_train_dir, prepare_train_dir
 
 
@@ -67,6 +68,29 @@ class TestStartNewModel:
         with pytest.raises(TrainDirError, match=r"it has no model_flags\.json"):
             empty_train_dir(str(tmp_path))
         assert files_in(tmp_path) == before
+
+    def test_who_is_killed_while_deleting_can_start_again(self, tmp_path, monkeypatch):
+        make_train_dir(tmp_path)
+        save_checkpoint(tmp_path)
+        removed = []
+
+        def remove(path):
+            if len(removed) == 2:
+                raise KeyboardInterrupt
+            removed.append(path)
+            os.remove(path)
+
+        monkeypatch.setattr(train_dir, "_remove", remove)
+        with pytest.raises(KeyboardInterrupt):
+            empty_train_dir(str(tmp_path))
+        monkeypatch.undo()
+        prepare_train_dir(model_config(), training_config(tmp_path, start_new_model=True))
+        assert {path.name for path in tmp_path.iterdir()} == {"model_flags.json"}
+
+    def test_who_is_killed_while_the_flags_are_written_can_start_again(self, tmp_path):
+        (tmp_path / ".model_flags.json.abc.partial").write_text("{")
+        prepare_train_dir(model_config(), training_config(tmp_path, start_new_model=True))
+        assert {path.name for path in tmp_path.iterdir()} == {"model_flags.json"}
 
 
 def test_what_a_killed_run_left_half_written_is_removed(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -10,10 +9,11 @@ import re
 import signal
 import sys
 import textwrap
-import threading
 from typing import Callable
 
 from absl import flags
+
+from yt8m_distill.signals import signals_handled_by
 
 OK, USER_ERROR, INTERRUPTED = 0, 2, 130
 
@@ -81,33 +81,28 @@ def run_command(
             raise flags.Error(f"Unexpected argument {positional[0]!r}. Flags are written --name=value.")
     except flags.Error as error:
         return _report(name, error, f"See {name} --help.")
+    except UnicodeDecodeError as error:  # from within absl, which does not say whose
+        return _report(name, ValueError(f"--flagfile is not a text file ({error})."), f"See {name} --help.")
     logging.basicConfig(format="%(message)s", level=logging.INFO, stream=sys.stderr, force=True)
     for library in ("absl", "tensorflow"):
         logging.getLogger(library).setLevel(logging.WARNING)  # their notes are for their developers
+    try:
+        with signals_handled_by(signal.default_int_handler, [signal.SIGTERM]):
+            return _run(name, run, groups.values)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _run(name, run, values):
     import tensorflow as tf  # takes seconds: not for --help, not for a mistyped flag
 
     try:
-        with _sigterm_interrupts():
-            run(groups.values)
-    except KeyboardInterrupt:
-        return INTERRUPTED
+        run(values)
     except (ValueError, OSError, ImportError, tf.errors.OpError) as error:
-        if groups.values["debug"].value:
+        if values["debug"].value:
             raise
         return _report(name, error)
     return OK
-
-
-@contextlib.contextmanager
-def _sigterm_interrupts():
-    if threading.current_thread() is not threading.main_thread():  # no other gets signals
-        yield
-        return
-    earlier = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, earlier)
 
 
 def is_cluster() -> bool:

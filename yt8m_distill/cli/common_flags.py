@@ -90,10 +90,10 @@ def define_bad_records_flag(groups, group) -> None:
 
 
 def skipped_records_from(values):
-    """The `SkippedRecords` that --bad_records=skip asks for, or None."""
-    from yt8m_distill.data import SkippedRecords
+    """See `reported_skipped_records`; --bad_records says whether to skip."""
+    from yt8m_distill.data import reported_skipped_records
 
-    return SkippedRecords() if values.bad_records == "skip" else None
+    return reported_skipped_records(values.bad_records == "skip")
 
 
 def define_num_frames_flag(groups, group) -> None:

@@ -23,7 +23,7 @@ NUM_CLASSES = 60
 NUM_TRAIN_VIDEOS, NUM_VALIDATION_VIDEOS = 800, 500
 NUM_SAMPLED_FRAMES = 6
 # The student starts from its teacher, so the baseline gets as many passes as the two together.
-_TEACHER_EPOCHS, _STUDENT_EPOCHS = 8, 4
+_TEACHER_EPOCHS, _STUDENT_EPOCHS = 4, 2
 
 
 def main(argv=None) -> int:
@@ -62,6 +62,7 @@ def _run(values):
     csv, saved_model = os.path.join(output, "submission.csv"), os.path.join(output, "saved_model")
     student, records = f"--train_dir={output}/student", f"--input_data_pattern={output}/data/validate*.tfrecord"
     _command(inference, "inference.py", student, records, f"--output_file={csv}")
+    _remove(saved_model)
     _command(export_model, "export_model.py", student, f"--output_dir={saved_model}")
     _serve_one_record(saved_model, f"{output}/data/validate0000.tfrecord")
     with open(csv) as file:
@@ -71,16 +72,21 @@ def _run(values):
 
 
 def _write_records(directory, seed):
-    import tensorflow as tf
-
     from yt8m_distill.data.synthetic import SyntheticVideos, write_synthetic_shards
 
     print(f"Writing {NUM_TRAIN_VIDEOS} + {NUM_VALIDATION_VIDEOS} synthetic videos to {directory} ...", flush=True)
-    if tf.io.gfile.exists(directory):
-        tf.io.gfile.rmtree(directory)
+    _remove(directory)
     videos = SyntheticVideos(NUM_CLASSES, seed)
     write_synthetic_shards(directory, "train", videos, 0, NUM_TRAIN_VIDEOS, num_shards=8)
     write_synthetic_shards(directory, "validate", videos, NUM_TRAIN_VIDEOS, NUM_VALIDATION_VIDEOS, num_shards=2)
+
+
+def _remove(directory):
+    """What an earlier demo left."""
+    import tensorflow as tf
+
+    if tf.io.gfile.exists(directory):
+        tf.io.gfile.rmtree(directory)
 
 
 def _train_and_evaluate(output, name, seed, flags_of_model):
@@ -98,6 +104,7 @@ def _train_and_evaluate(output, name, seed, flags_of_model):
         "--model=HierarchicalLstmModel",
         "--lstm_cells=32",
         "--lstm_layers=1",
+        "--prior_probability=0.05",
         "--batch_size=32",
         "--learning_rate_decay=0.8",
         f"--learning_rate_decay_examples={2 * NUM_TRAIN_VIDEOS}",

@@ -101,13 +101,22 @@ def _run(values):
 
 
 def _evaluate_checkpoint(values, files, path, strategy, teacher):
-    from yt8m_distill.data import check_first_record, check_rated_segments, estimate_num_records
     from yt8m_distill.data.atomic_file import open_atomic
+    from yt8m_distill.models import checkpoint_step
+
+    with skipped_records_from(values) as skipped:
+        metrics = _metrics_of_checkpoint(values, files, path, strategy, teacher, skipped)
+    if values.output_metrics_json:
+        with open_atomic(values.output_metrics_json) as file:
+            file.write(json.dumps({"global_step": checkpoint_step(path), **metrics}, indent=2) + "\n")
+
+
+def _metrics_of_checkpoint(values, files, path, strategy, teacher, skipped):
+    from yt8m_distill.data import check_first_record, check_rated_segments, estimate_num_records
     from yt8m_distill.models import checkpoint_step, load_model_at, load_model_config, read_model_flags
     from yt8m_distill.training import evaluate, predictions_of
 
     config = on_num_frames(load_model_config(values.train_dir), values)
-    skipped = skipped_records_from(values)
     if values.segment_labels:
         check_rated_segments(files, config.schema, skip_bad=skipped is not None)
     check_first_record(files, config.schema, skip_bad=skipped is not None)
@@ -131,11 +140,7 @@ def _evaluate_checkpoint(values, files, path, strategy, teacher):
         teacher_predictions=predictions_of(teacher, files, values.batch_size, **settings) if teacher else None,
     )
     log.epoch(metrics)
-    if skipped is not None:
-        skipped.report()
-    if values.output_metrics_json:
-        with open_atomic(values.output_metrics_json) as file:
-            file.write(json.dumps({"global_step": log.step, **metrics}, indent=2) + "\n")
+    return metrics
 
 
 def _load_teacher(values):

@@ -102,10 +102,11 @@ def _run(values):
         pack_model(os.path.join(train_dir, "model_flags.json"), path, values.output_model_tgz)
         _logger.info("Tarred model onto %s", values.output_model_tgz)
     if values.output_file:
-        _write_predictions(values, train_dir, path, shard)
+        with skipped_records_from(values) as skipped:
+            _write_predictions(values, train_dir, path, shard, skipped)
 
 
-def _write_predictions(values, train_dir, path, shard):
+def _write_predictions(values, train_dir, path, shard, skipped):
     from yt8m_distill.data import check_first_record, list_record_files
     from yt8m_distill.models import load_model_at, load_model_config
     from yt8m_distill.serving import describe_run, write_part
@@ -118,7 +119,6 @@ def _write_predictions(values, train_dir, path, shard):
     config = on_num_frames(load_model_config(train_dir), values)
     if values.segment_labels:
         check_reads_frames(config.schema)
-    skipped = skipped_records_from(values)
     check_first_record(files, config.schema, skip_bad=skipped is not None)
     write = prediction_writer(values, config.num_classes)
     with strategy.scope():

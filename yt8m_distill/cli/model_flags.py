@@ -187,7 +187,7 @@ _HYPERPARAMETER_FLAGS = (
         "skip_baseline",
         flags.DEFINE_string,
         "value",
-        "What its rewards are compared with: 'value', an estimate from the state; 'ema', a moving average; 'none'.",
+        "What rewards are compared with: 'batch', those of other videos; 'value', these and the video's state; 'none'.",
     ),
     (_SKIP_FRAME, "skip_entropy", flags.DEFINE_float, 0.01, "Weight of its entropy, which keeps it exploring."),
     (_SKIP_FRAME, "skip_epsilon", flags.DEFINE_float, 0.0, "Probability in training of a skip drawn from all alike."),

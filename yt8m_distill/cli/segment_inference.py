@@ -52,7 +52,7 @@ def check_reads_frames(schema):
 def write_segment_predictions(values, model, files, strategy, skipped=None):
     """Writes --output_file from the segments of all videos of the record files.
 
-    `skipped` as of `window_dataset`; it is reported.
+    `skipped` as of `window_dataset`.
     """
     from yt8m_distill.data import estimate_num_records, readable_errors, window_dataset
     from yt8m_distill.models import predict_batches
@@ -87,5 +87,3 @@ def write_segment_predictions(values, model, files, strategy, skipped=None):
         )
     progress.close()
     _logger.info("Done with inference. %d segments of %d videos written to %s", total, num_videos, values.output_file)
-    if skipped is not None:
-        skipped.report()

@@ -55,7 +55,7 @@ def prediction_writer(values, num_classes):
 def write_video_predictions(values, model, files, strategy, write, path, skipped=None) -> int:
     """Writes a file from all videos of the record files, by `write` (see `prediction_writer`); returns how many.
 
-    `skipped` as of `evaluation_dataset`; it is reported.
+    `skipped` as of `evaluation_dataset`.
     """
     if not files:  # one of more shards than there are files
         return write(path, [], values.top_k)
@@ -81,6 +81,4 @@ def write_video_predictions(values, model, files, strategy, write, path, skipped
         total = write(path, batches, values.top_k, on_batch)
     progress.close()
     _logger.info("Done with inference. %d predictions written to %s", total, path)
-    if skipped is not None:
-        skipped.report()
     return total

@@ -19,7 +19,7 @@ from yt8m_distill.data.record_parser import parse_frame_level, parse_video_level
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segments
 from yt8m_distill.data.segment_ratings import read_label_cache, read_segment_ratings, write_label_cache
-from yt8m_distill.data.skipped_records import BAD_RECORDS, SkippedRecords
+from yt8m_distill.data.skipped_records import BAD_RECORDS, SkippedRecords, reported_skipped_records
 from yt8m_distill.data.teacher_cache import TeacherCache
 from yt8m_distill.data.vocabulary import read_vocabulary
 
@@ -31,6 +31,7 @@ __all__ = [
     "FrameSampler",
     "RecordSchema",
     "SkippedRecords",
+    "reported_skipped_records",
     "TeacherCache",
     "check_first_record",
     "check_rated_segments",

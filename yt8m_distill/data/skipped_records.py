@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
+from collections.abc import Iterator
 
 _logger = logging.getLogger(__name__)
 _MOST_WARNINGS = 20
@@ -54,3 +56,14 @@ class SkippedRecords:
             _logger.warning("Skipped %d bad record%s:", len(problems), "s" if len(problems) > 1 else "")
         for problem in problems:
             _logger.warning("  %s", problem)
+
+
+@contextlib.contextmanager
+def reported_skipped_records(skip: bool) -> Iterator[SkippedRecords | None]:
+    """Yields where to note bad records, or None to fail at the first one; reports them however the `with` body ends."""
+    skipped = SkippedRecords() if skip else None
+    try:
+        yield skipped
+    finally:
+        if skipped is not None:
+            skipped.report()

@@ -58,12 +58,17 @@ class BatchNormalization(keras.layers.Layer):
 
         mean = mean_of(rows)
         variance = mean_of(tf.math.squared_difference(rows, mean))
-        decay = warmed_up_decay(self.momentum, self.num_updates)
-        decay = tf.where(count > 0, decay, 1.0)  # a batch of videos without frames says nothing
-        self.moving_mean.assign(decay * self.moving_mean + (1 - decay) * tf.stop_gradient(mean))
-        self.moving_variance.assign(decay * self.moving_variance + (1 - decay) * tf.stop_gradient(variance))
-        self.num_updates.assign(self.num_updates + tf.cast(count > 0, tf.float32))
+        self._move_averages(mean, variance, count)
         return mean, variance
+
+    def _move_averages(self, mean, variance, count):
+        # A batch of videos without frames says nothing, and NaN would stay in the averages for good.
+        is_usable = (count > 0) & tf.reduce_all(tf.math.is_finite(variance))
+        decay = warmed_up_decay(self.momentum, self.num_updates)
+        for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moved = decay * average + (1 - decay) * tf.stop_gradient(value)
+            average.assign(tf.where(is_usable, moved, average))
+        self.num_updates.assign(self.num_updates + tf.cast(is_usable, tf.float32))
 
     def _add_weight(self, name, channels, initializer):
         return self.add_weight(

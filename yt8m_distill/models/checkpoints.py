@@ -105,7 +105,7 @@ def _check_size(config, path):
 
     Flags and checkpoint may come from somebody else.
     """
-    num_stored = sum(math.prod(shape) for _, shape in _stored_weights(path))
+    num_stored = sum(math.prod(shape) for shape in _stored_weights(path).values())
     try:
         num_wanted = sum(weight.shape.num_elements() for weight in build_without_values(config).weights)
     except (tf.errors.ResourceExhaustedError, OverflowError) as error:
@@ -121,13 +121,14 @@ def _check_size(config, path):
 
 def _check_holds_no_more(model, path):
     """ValueError for weights that restoring would ignore, such as those of a third LSTM layer."""
+    stored = _stored_weights(path)
     for part in ("encoder", "classifier"):
-        num_stored, num_own = len(_stored_weights(path, (part,))), len(getattr(model, part).weights)
+        num_own = len(getattr(model, part).weights)
+        num_stored = sum(name.startswith(f"model/{part}/") for name in stored)
         if num_stored > num_own:
             raise ValueError(f"it holds {num_stored} weights of the {part}; this one has {num_own}.")
 
 
-def _stored_weights(path, parts=("",)):
-    """Name and shape of the model's weights in a checkpoint, of some of its parts or of all."""
-    starts = tuple(f"model/{part}/" if part else "model/" for part in parts)
-    return [(n, shape) for n, shape in tf.train.list_variables(path) if n.startswith(starts) and _SLOT not in n]
+def _stored_weights(path):
+    """Name -> shape of the model's weights in a checkpoint."""
+    return {n: shape for n, shape in tf.train.list_variables(path) if n.startswith("model/") and _SLOT not in n}

@@ -178,7 +178,7 @@ _CHECKS = {
     "skip_step": check_whole_number,
     "skip_end": _one_of("stop", "clamp"),
     "skip_reward": _one_of("immediate", "delayed", "gap"),
-    "skip_baseline": _one_of("value", "ema", "none"),
+    "skip_baseline": _one_of("value", "batch", "none"),
     "skip_entropy": _not_negative,
     "skip_epsilon": _rate,
     "policy_backprop": _boolean,

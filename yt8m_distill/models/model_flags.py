@@ -60,7 +60,7 @@ def read_model_flags(train_dir: str) -> dict:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: the file is not a JSON object.
+      ValueError: the file is not a JSON object, or one of other types.
     """
     path = os.path.join(train_dir, FILE_NAME)
     if not tf.io.gfile.exists(path):
@@ -68,11 +68,25 @@ def read_model_flags(train_dir: str) -> dict:
     with tf.io.gfile.GFile(path) as file:
         try:
             flags = json.loads(file.read())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: is not valid JSON ({error}).") from error
+    _check_types(flags, path)
+    return flags
+
+
+def _check_types(flags, path):
     if not isinstance(flags, dict):
         raise ValueError(f"{path}: must hold one JSON object. Received: {type(flags).__name__}.")
-    return flags
+    training = flags.get("training", {})
+    for name, value, wanted in (
+        ("label_loss", flags.get("label_loss", ""), str),
+        ("hyperparameters", flags.get("hyperparameters", {}), dict),
+        ("training", training, dict),
+        ("distillation", (training.get("distillation") or {}) if isinstance(training, dict) else {}, dict),
+    ):
+        if not isinstance(value, wanted):
+            kind = "a string" if wanted is str else "an object"
+            raise ValueError(f"{path}: {name!r} must be {kind}. Received: {value!r:.100}.")
 
 
 def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:

@@ -80,6 +80,7 @@ class RunCallback(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._read_num_updates()
+        self._look_for_nonfinite()  # a run that goes on has made updates that this process knows nothing of
 
     def on_train_batch_end(self, batch, logs=None):
         self._num_updates += 1
@@ -104,6 +105,9 @@ class RunCallback(keras.callbacks.Callback):
             self.progress.start_timing()
         if self.max_steps and step >= self.max_steps:
             self.model.stop_training = True
+        if self.interruption.is_requested:
+            self._read_num_updates()
+            self._look_for_nonfinite()
         self.interruption.check()
 
     def _read_num_updates(self):

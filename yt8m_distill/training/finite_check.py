@@ -24,8 +24,9 @@ class FiniteCheck:
     def __init__(self, skip: bool):
         self.skip = skip
         self.num_skipped = 0
-        self._num_updates = None
+        self._num_updates = 0
         self._in_a_row = 0
+        self._step_of_update = None
 
     def look(self, noted: NonfiniteSteps, step: int, num_updates: int) -> None:
         """Compares with the last look.
@@ -36,10 +37,18 @@ class FiniteCheck:
           num_updates: updates of this phase of the run, the one of this step included.
 
         Raises:
-          NonfiniteLossError: a step was not finite and is not to be skipped, or a hundred in a row were not.
+          NonfiniteLossError: a step was not finite and is not to be skipped, or a hundred in a row were not, or made no
+            update, which is what float16 gradients do that are not finite.
         """
+        if num_updates != self._num_updates or self._step_of_update is None:
+            self._step_of_update = step
+        elif step - self._step_of_update >= _MOST_IN_A_ROW:
+            raise NonfiniteLossError(
+                f"The gradients were NaN or infinite in each of the last {step - self._step_of_update} steps, up to "
+                f"step {step}, whatever their scale. Lower --base_learning_rate, or use another --mixed_precision."
+            )
         new = int(noted.count.numpy()) - self.num_skipped
-        updates = num_updates - (self._num_updates or 0)
+        updates = num_updates - self._num_updates
         self._num_updates, self.num_skipped = num_updates, self.num_skipped + new
         if not new:
             self._in_a_row = 0

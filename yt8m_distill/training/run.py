@@ -9,7 +9,7 @@ import os
 
 import tensorflow as tf
 
-from yt8m_distill.data import SkippedRecords, readable_errors, training_dataset
+from yt8m_distill.data import readable_errors, reported_skipped_records, training_dataset
 from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller
 from yt8m_distill.models import ModelConfig, write_model_flags
@@ -55,12 +55,12 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
     strategy = strategy or tf.distribute.get_strategy()
     files = find_run_files(model_config, config)
     check_run(model_config, config, is_chief(strategy))
-    skipped = SkippedRecords() if config.bad_records == "skip" else None
-    with train_dir_in_use(config.train_dir) if is_chief(strategy) else contextlib.nullcontext():
+    in_use = train_dir_in_use(config.train_dir) if is_chief(strategy) else contextlib.nullcontext()
+    with reported_skipped_records(config.bad_records == "skip") as skipped, in_use:
         if is_chief(strategy):
             prepare_train_dir(model_config, config)
         keras.utils.set_random_seed(config.seed)
-        with strategy.scope(), computation_in(config.mixed_precision):
+        with lost_workers_named(strategy), strategy.scope(), computation_in(config.mixed_precision):
             run = _Run(model_config, config, strategy, files, skipped)
         try:
             with lost_workers_named(strategy):
@@ -68,9 +68,6 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
         except KeyboardInterrupt as interrupt:
             run.save_interrupted(interrupt)
             raise
-        finally:
-            if skipped is not None:
-                skipped.report()
 
 
 class _Run:
@@ -129,6 +126,8 @@ class _Run:
             self._fit_phase(_FINETUNE, config.finetune_epochs)
         self._take_averages()
         self.save()
+        if self.metrics is None:  # the run was at its end before, but perhaps not its last evaluation
+            self._evaluate()
         if self._num_nonfinite:
             _logger.warning("Left out %d steps whose loss or gradients were NaN or infinite.", self._num_nonfinite)
         reason = "step" if self._reached_max_steps() else "epoch"
@@ -137,6 +136,9 @@ class _Run:
 
     def save_interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """Saves what a signal has stopped, unless it did so in the middle of a step; says how to go on."""
+        if not is_chief(self.strategy):
+            _logger.warning("Interrupted at step %d; the first worker keeps the checkpoints.", self.position.step)
+            return
         where = "here"
         if not isinstance(interrupt, InterruptedAtOnce):
             self.save()
@@ -263,9 +265,9 @@ class _Run:
                     self._fit_epoch(phase, epoch, callback)
             finally:
                 progress.close()
+            self._evaluate()  # before the pass counts as done: interrupted here, the run goes on here
             if not self._reached_max_steps():
                 self.position.epoch, self.position.examples = epoch + 1, 0
-            self._evaluate()
         if summaries is not None:
             summaries.close()
         self._num_nonfinite += callback.finite_check.num_skipped

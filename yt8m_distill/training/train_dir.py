@@ -68,7 +68,8 @@ def empty_train_dir(train_dir: str) -> None:
     Raises:
       TrainDirError: the directory holds something that training did not write.
     """
-    for name in check_is_train_dir(train_dir):
+    # The flags, by which it is known, go last: who is killed in between can start again.
+    for name in sorted(check_is_train_dir(train_dir), key=lambda name: name == FILE_NAME):
         _remove(os.path.join(train_dir, name))
 
 
@@ -92,9 +93,11 @@ def check_is_train_dir(train_dir: str) -> list[str]:
     if not tf.io.gfile.exists(train_dir):
         return []
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(train_dir) if name != _LOCK]
-    own = [name for name in names if name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES]
-    foreign = [name for name in names if name not in own and not _LEFTOVER.fullmatch(name)]
-    if foreign or (names and FILE_NAME not in names):
+    leftovers = [name for name in names if _LEFTOVER.fullmatch(name)]
+    is_own = [name.startswith(_CHECKPOINT_FILES) or name in _DIRECTORIES for name in names]
+    own = [name for name, known in zip(names, is_own) if known and name not in leftovers]
+    foreign = [name for name in names if name not in own and name not in leftovers]
+    if foreign or (own and FILE_NAME not in own):
         what = f"it holds {sorted(foreign)[0]!r}" if foreign else f"it has no {FILE_NAME}"
         raise TrainDirError(
             f"--start_new_model would delete {train_dir}, which does not look like a train_dir: {what}. "

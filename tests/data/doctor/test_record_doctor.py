@@ -126,6 +126,7 @@ def test_counts_rated_segments(tmp_path):
             "features differ in their number of frames: audio 2, rgb 3",
         ),
         (frame_record({"rgb": [b"12345678", b"1234"]}), "frames of feature 'rgb' differ: 4 bytes, 8 bytes"),
+        (frame_record({"rgb": [b"", b""]}), "frames of feature 'rgb' are empty"),
         (
             with_segments(frame_record(RGB), [1, 2], [0], [1.0, 0.0]),
             "rated segments are lists of different length: segment_labels 2, segment_start_times 1, segment_scores 2",

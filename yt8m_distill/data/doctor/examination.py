@@ -141,6 +141,8 @@ def _shape_of_entries(name, entries, flaws):
     if len(shapes) > 1:
         found = ", ".join(f"{width} {dtype}" for dtype, width in sorted(shapes)[:_SHOWN_VALUES])
         flaws.append(f"frames of feature {name!r} differ: {found}")
+    if shape == ("bytes", 0):
+        flaws.append(f"frames of feature {name!r} are empty")
     if any(len(feature.bytes_list.value) > 1 for feature in entries.feature):
         flaws.append(f"frames of feature {name!r} have several values each")
     return shape
