@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -140,6 +142,19 @@ def test_rows_compare_with_the_first():
     assert [row["share"] for row in rows] == [1.0, macs[1] / macs[0], macs[2] / macs[0]]
     assert [row["frames"] for row in rows] == [12, 4, 2]
     assert all(row["model"] == "HierarchicalLstmModel" and row["published"] is None for row in rows)
+
+
+def test_rows_of_students_of_a_lower_resolution_and_of_those_that_choose():
+    network = {"lstm_cells": 2, "lstm_layers": 1}
+    teacher = ModelConfig("LstmModel", **TINY, hyperparameters=network)
+    narrow = dataclasses.replace(teacher, hyperparameters={**network, "leading_values": "rgb:1"})
+    choosing = dataclasses.replace(teacher, frame_sampling="skip_frame", num_sampled_frames=4)
+    rows = cost_rows([teacher, narrow, choosing])
+    classifier = rows[0]["classifier_macs"]
+    width = sum(TINY["feature_sizes"]) - TINY["feature_sizes"][0] + 1
+    expected = [12 * lstm_step(6, 2), 12 * lstm_step(width, 2), 4 * lstm_step(6, 2) + 3 * 4 * 20]
+    assert [row["macs"] - classifier for row in rows] == expected
+    assert [row["selection_macs"] for row in rows] == [0, 0, 3 * 4 * 20]
 
 
 def test_a_model_without_values_is_made_on_the_cpu_and_draws_nothing():

@@ -36,6 +36,17 @@ def test_scores_are_those_of_each_window_alone():
     assert list(centers) == [1] and scores.shape == (1, 6)
 
 
+def test_scores_of_a_model_that_chooses_its_frames_are_of_whole_windows():
+    skipping = model_config(
+        "LstmModel", SCHEMA, frame_sampling="skip_frame", num_sampled_frames=2, hyperparameters={"lstm_cells": 3}
+    ).build()
+    plain = model_config("LstmModel", SCHEMA, hyperparameters={"lstm_cells": 3}).build()
+    for part in ("encoder", "classifier"):
+        getattr(plain, part).set_weights(getattr(skipping, part).get_weights())
+    expected = scores_along_time(plain, VIDEOS[0].frames, window=5)[1]
+    np.testing.assert_allclose(scores_along_time(skipping, VIDEOS[0].frames, window=5)[1], expected, atol=1e-6)
+
+
 def test_long_videos_have_a_hundred_windows():
     centers, _ = scores_along_time(make_model(), np.zeros([12, 4], np.uint8).repeat(40, axis=0)[:300], window=15)
     assert len(centers) == 100 and centers[0] == 7 and centers[-1] == 292

@@ -83,6 +83,34 @@ def test_a_trained_model_layer_by_layer(tmp_path, capsys):
     assert capsys.readouterr().out == expected
 
 
+def test_a_policy_costs_81920_macs_a_decision(tmp_path, capsys):
+    assert run("--frame_sampling=skip_frame", "--num_sampled_frames=10") == 0
+    table, notes = capsys.readouterr().out.split("\n\n")
+    rows = [line.split() for line in table.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [[name, k] for name in ("LstmModel", "GruModel") for k in ("300", "10")]
+    assert " ".join(rows[1]) == "LstmModel 10 193.5 3.7% 9 x 81,920 37.2 11.5"
+    assert "choosing: what choosing the frames takes of the MACs" in notes
+    assert run("--frame_sampling=skip_frame", "--num_sampled_frames=10", "--model=LstmModel", "--format=csv") == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert list(table["selection_macs"]) == [0, 9 * 81_920] and list(table["num_choices"]) == [0, 9]
+
+    config = ModelConfig("LstmModel", ("rgb",), (4,), frame_sampling="skip_frame", num_sampled_frames=10)
+    write_model_flags(str(tmp_path), config, "CrossEntropyLoss")
+    assert run(f"--train_dir={tmp_path}") == 0
+    output = capsys.readouterr().out
+    assert "LstmModel     300" in output and "9 x 81,920" in output and "737,280" in output
+
+
+def test_a_trained_student_of_a_lower_resolution_is_compared_with_the_full_one(tmp_path, capsys):
+    schema = RecordSchema(("rgb",), (4,), frame_features=True, num_classes=3, max_frames=8)
+    small = {"lstm_cells": 2, "lstm_layers": 1, "leading_values": "rgb:1", "frame_pooling": 2}
+    write_model_flags(str(tmp_path), model_config("LstmModel", schema, hyperparameters=small), "CrossEntropyLoss")
+    assert run(f"--train_dir={tmp_path}") == 0
+    rows = [line.split() for line in capsys.readouterr().out.split("\n\n")[0].splitlines()[1:]]
+    macs = [8 * 4 * 2 * (4 + 2) + 30, 4 * 4 * 2 * (1 + 2) + 30]  # 30 of the classifier
+    assert [float(row[2]) for row in rows] == [macs[0] / 1e6, macs[1] / 1e6]
+
+
 def test_a_trained_teacher_keeps_its_blocks(tmp_path, capsys):
     schema = RecordSchema(("rgb",), (4,), frame_features=True, num_classes=3, max_frames=40)
     teacher = model_config("HierarchicalLstmModel", schema, hyperparameters={"lstm_cells": 2, "num_blocks": 4})
@@ -102,6 +130,12 @@ def test_what_cannot_be_counted_is_one_line(tmp_path, capsys):
         capsys, "--model=LstmModel", "--gru_cells=3"
     )
     assert "--model does not go with --train_dir" in error(capsys, "--model=LstmModel", f"--train_dir={tmp_path}")
+    assert "MoeModel reads mean features and has no frames to choose" in error(
+        capsys, "--model=MoeModel", "--frame_sampling=saliency"
+    )
+    assert "--skip_min is a hyperparameter of none of these models: LstmModel" in error(
+        capsys, "--model=LstmModel", "--skip_min=3"
+    )
     assert f"Cannot find {tmp_path}/model_flags.json" in error(capsys, f"--train_dir={tmp_path}")
 
 

@@ -82,6 +82,17 @@ def test_a_policy_is_trained_evaluated_applied_and_exported(pattern, uniform_dir
         assert expected[video_id.decode()] == pytest.approx(best, abs=2e-6)
 
 
+def test_a_policy_chooses_among_whole_videos(pattern, tmp_path, capsys):
+    choosing = {"num_sampled_frames": 3, "frame_sampling": "skip_frame"}
+    save_model(tmp_path, model_config("LstmModel", SCHEMA, **choosing, hyperparameters=NETWORK).build())
+    argv = [f"--train_dir={tmp_path}", "--segment_labels"]
+    assert eval_command.main(["eval.py", *argv, f"--eval_data_pattern={pattern}", "--run_once"]) == 2
+    inputs = [f"--input_data_pattern={pattern}", f"--output_file={tmp_path}/segments.csv"]
+    assert inference.main(["inference.py", *argv, *inputs]) == 2
+    errors = capsys.readouterr().err
+    assert errors.count("--segment_labels does not go with a model of --frame_sampling=skip_frame") == 2
+
+
 def test_a_scorer_is_trained_for_a_network_that_stays_as_it_is(pattern, uniform_dir, tmp_path, capsys):
     run, flags = tmp_path / "run", ["--frame_sampling=saliency", "--saliency_inputs=rgb:2"]
     assert train_model(pattern, run, *flags) == 2

@@ -80,6 +80,13 @@ def test_intermediate_matching_needs_a_teacher_without_a_budget():
     Distiller(teacher, make_model(2, **BUDGET), DistillationConfig(losses=("rep", "ce")))
 
 
+def test_intermediate_matching_needs_a_student_that_reads_frames_one_by_one():
+    config = DistillationConfig(losses=("int", "ce"))
+    with pytest.raises(ValueError, match=r"reads the means of frame_pooling=2\. Loss 'map' compares states over time"):
+        Distiller(make_model(1), make_model(2, frame_pooling=2), config)
+    Distiller(make_model(1), make_model(2, leading_values="rgb:2"), config)
+
+
 def test_a_flat_student_may_learn_frame_states_of_a_hierarchical_teacher():
     teacher, student = make_model(1, "HierarchicalLstmModel"), make_model(2, **BUDGET)
     distiller = Distiller(teacher, student, DistillationConfig(losses=("int", "ce")))

@@ -126,7 +126,8 @@ def test_finds_the_frames_that_tell_the_class(objective):
 def test_costs_the_scores_of_all_frames_and_the_chosen_ones():
     model = make_model(saliency_union_inputs="audio", saliency_union_objective="ac")
     cost = model_cost(model, num_frames=12)
-    assert cost["frames"] == 4
+    assert (cost["frames"], cost["num_choices"]) == (4, 12)
+    assert cost["bytes_read"] == 4 * SCHEMA.feature_width + 8 * model.num_values_scored
     assert cost["selection_macs"] == 12 * (3 * 5 + 5) + 12 * (2 * 5 + 5 * 3)
     assert cost["encoder_macs"] == model_cost(make_model(frame_sampling="uniform"), 12)["encoder_macs"]
 

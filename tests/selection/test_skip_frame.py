@@ -96,6 +96,7 @@ def test_costs_its_frames_and_its_decisions():
     assert cost["frames"] == 10
     assert cost["layers"]["skip_policy/action_head"] == cost["selection_macs"] == 9 * 81_920
     assert cost["macs"] == model_cost(plain)["macs"] + 9 * 81_920
+    assert (cost["num_choices"], cost["bytes_read"]) == (9, 10 * 4)
     assert model_cost(model, num_frames=3)["selection_macs"] == 2 * 81_920
 
 

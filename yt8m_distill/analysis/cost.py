@@ -29,18 +29,20 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         frames: frames read, at most; 1 for a video-level model, which reads their mean;
         macs: MACs of the whole model, and of its parts: selection_macs (of a network that chooses the frames),
           encoder_macs, classifier_macs;
+        num_choices: how often the network that chooses is asked: selection_macs are of all its answers;
         layers: MACs by layer, e.g. `encoder/frame_lstm/lstm_0`; they add up to `macs`;
         paper_flops: the FLOPs that the paper would state, or None where its convention says nothing;
         params: values of all weights, with the moving averages of batch normalisation;
         trainable_params: values that training changes, without these;
         weights_bytes: bytes of all weights as the model holds them;
-        bytes_read: bytes of the record's features that the model reads: a byte a value of each frame read, or the
-          float32 means of a video-level record;
+        bytes_read: bytes of the record's features that the model reads: a byte a value of each frame read, and of what
+          others show to a network that chooses among them; or the float32 means of a video-level record;
         record_bytes: bytes of these features in the whole record.
     """
     config = model.model_config
     frames = config.num_read(num_frames)
-    selection = model.selection_macs(min(num_frames, config.max_frames))
+    available = min(num_frames, config.max_frames) if config.frame_level else 1
+    selection = model.selection_macs(available)
     steps = -(-frames // config.hyperparameters.get("frame_pooling", 1))
     encoder = macs_by_layer([model.encoder], steps)
     classifier = macs_by_layer([model.classifier])
@@ -49,6 +51,7 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         "frames": frames,
         "macs": sum(selection.values()) + sum(encoder.values()) + sum(classifier.values()),
         "selection_macs": sum(selection.values()),
+        "num_choices": model.num_choices(available),
         "encoder_macs": sum(encoder.values()),
         "classifier_macs": sum(classifier.values()),
         "layers": {**selection, **encoder, **classifier},
@@ -56,7 +59,7 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         "params": model.count_params(),
         "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
         "weights_bytes": sum(math.prod(weight.shape) * weight.dtype.size for weight in model.weights),
-        "bytes_read": frames * bytes_of_a_row,
+        "bytes_read": frames * bytes_of_a_row + (available - frames) * model.num_values_scored,
         "record_bytes": (num_frames if config.frame_level else 1) * bytes_of_a_row,
     }
 
@@ -65,7 +68,7 @@ def cost_rows(configs: Sequence[ModelConfig]) -> list[dict]:
     """What a video of full length costs one model with different frame budgets, without building their weights.
 
     Args:
-      configs: of one model that differ in their frame budgets; the first is the one that the others are compared
+      configs: of one model that differ in the frames that they read; the first is the one that the others are compared
         with, such as the teacher.
 
     Returns:
@@ -76,8 +79,8 @@ def cost_rows(configs: Sequence[ModelConfig]) -> list[dict]:
     """
     rows, model = [], None
     for config in configs:
-        # A budget changes the blocks of H-RNN. Other networks stay as they are, and need not be built again.
-        if model is None or config.assemble().encoder.get_config() != model.encoder.get_config():
+        # Most networks stay as they are with another budget, and need not be built again.
+        if model is None or not _has_weights_of(config, model):
             model = build_without_values(config)
         model.model_config = config
         cost = model_cost(model, config.max_frames)
@@ -85,3 +88,13 @@ def cost_rows(configs: Sequence[ModelConfig]) -> list[dict]:
         published = published_flops(model, cost["frames"])
         rows.append({"model": config.model, **cost, "share": share, "published": published})
     return rows
+
+
+def _has_weights_of(config, model):
+    """Whether a model has the layers and widths that a configuration asks for; a budget changes the blocks of H-RNN."""
+    other = model.model_config
+    return (
+        config.seen_feature_sizes == other.seen_feature_sizes
+        and config.learned_selection is other.learned_selection
+        and config.assemble().encoder.get_config() == model.encoder.get_config()
+    )

@@ -11,6 +11,7 @@ import tensorflow as tf
 from yt8m_distill.data import evaluation_dataset
 from yt8m_distill.data.frame_sampling import METHODS, FrameSampler
 from yt8m_distill.models import VideoClassifier
+from yt8m_distill.selection.usefulness import window_predictions
 
 _MAX_WINDOWS = 100  # of one video
 _NUM_PREDICTED = 3  # classes shown that the model finds, beside the video's labels
@@ -96,7 +97,7 @@ def scores_along_time(model: VideoClassifier, frames, window: int) -> tuple[np.n
     starts = np.unique(np.linspace(0, num_frames - window, _MAX_WINDOWS).round().astype(int))
     windows = tf.stack([frames[start : start + window] for start in starts])  # [W, window, D]
     lengths = tf.fill([len(starts)], window)
-    return starts + (window - 1) / 2, model.predictions_of({"frames": windows, "num_frames": lengths}).numpy()
+    return starts + (window - 1) / 2, window_predictions(model, windows, lengths).numpy()
 
 
 def frames_of_selectors(num_frames: int, num_sampled_frames: int, max_frames: int) -> list[tuple[str, np.ndarray]]:

@@ -14,8 +14,8 @@ from yt8m_distill.cli.model_flags import define_hyperparameter_flags, given_hype
 _BUDGETS = (30, 20, 15, 10, 6)
 _GOES_WITH_TRAIN_DIR = ("train_dir", "format", "help", "debug")
 # Keys of the rows of `cost_rows`, in the order of a CSV's columns.
-_NUMBERS = ("frames", "macs", "share", "encoder_macs", "classifier_macs", "params", "trainable_params")
-_NUMBERS += ("weights_bytes", "bytes_read", "record_bytes", "paper_flops")
+_NUMBERS = ("frames", "macs", "share", "selection_macs", "num_choices", "encoder_macs", "classifier_macs", "params")
+_NUMBERS += ("trainable_params", "weights_bytes", "bytes_read", "record_bytes", "paper_flops")
 
 
 def main(argv=None) -> int:
@@ -32,6 +32,14 @@ def _define_flags(groups):
         "num_sampled_frames",
         None,
         "Frame budgets, separated by commas, beside the teacher that reads all frames: 30,20,15,10,6 by default.",
+    )
+    groups.add(
+        group,
+        flags.DEFINE_enum,
+        "frame_sampling",
+        None,
+        ["skip_frame", "saliency"],
+        "Let students choose their frames; what this costs is a column. Other ways to choose cost nothing.",
     )
     groups.add(
         group,
@@ -82,7 +90,8 @@ def _print_trained_model(values):
             raise ValueError(f"--{name} does not go with --train_dir, whose model_flags.json says it.")
     config = load_model_config(values.train_dir)
     # A teacher is its own first row: `reading_all_frames` would give it the default number of blocks.
-    rows = cost_rows([config] if config.sampler is None else [config.reading_all_frames(), config])
+    sees_less = config.has_frame_budget or config.has_low_resolution
+    rows = cost_rows([config.reading_all_frames(), config] if sees_less else [config])
     own = rows[-1]
     if values.format == "csv":
         _print_csv([{"layer": name, "macs": macs} for name, macs in own["layers"].items()])
@@ -101,22 +110,14 @@ def _print_trained_model(values):
 def _chosen_models(values):
     """For each model its configurations: all frames first, then the budgets."""
     from yt8m_distill.models import ZOO, ModelConfig
+    from yt8m_distill.models.learned_selection import LEARNED_SELECTIONS
 
-    hyperparameters = given_hyperparameters(values)
-    names = comma_list(values.model) if values.model else tuple(ZOO)
-    for name in hyperparameters:
-        if not any(name in ZOO[model].hyperparameters for model in names if model in ZOO):
+    selection = LEARNED_SELECTIONS.get(values.frame_sampling)
+    names = comma_list(values.model) if values.model else _models_with(selection)
+    given, of_selection = given_hyperparameters(values), selection.hyperparameters if selection else {}
+    for name in given:
+        if name not in of_selection and not any(name in ZOO[model].hyperparameters for model in names if model in ZOO):
             raise ValueError(f"--{name} is a hyperparameter of none of these models: {', '.join(names)}.")
-    if values.num_sampled_frames is None:
-        budgets = [k for k in _BUDGETS if k < values.max_frames]
-    else:
-        budgets = integer_list("num_sampled_frames", values.num_sampled_frames)
-        if not all(1 <= k <= values.max_frames for k in budgets):
-            raise ValueError(
-                f"--num_sampled_frames must list numbers from 1 to max_frames={values.max_frames}. "
-                f"Received: {values.num_sampled_frames!r}."
-            )
-        budgets = [k for k in budgets if k != values.max_frames]
     chosen = []
     for name in names:
         known = ZOO[name].hyperparameters if name in ZOO else {}
@@ -126,22 +127,47 @@ def _chosen_models(values):
             integer_list("feature_sizes", values.feature_sizes),
             values.num_classes,
             values.max_frames,
-            hyperparameters={key: value for key, value in hyperparameters.items() if key in known},
+            hyperparameters={key: value for key, value in given.items() if key in known},
         )
-        students = [dataclasses.replace(config, num_sampled_frames=k) for k in budgets if config.frame_level]
-        chosen.append([config, *students])
+        student = {"frame_sampling": values.frame_sampling}
+        student["hyperparameters"] = {key: value for key, value in given.items() if key in {**known, **of_selection}}
+        budgets = _budgets(values) if config.frame_level or selection else []
+        chosen.append([config, *(dataclasses.replace(config, num_sampled_frames=k, **student) for k in budgets)])
     return chosen
+
+
+def _models_with(selection):
+    """Names of the models that work with a learned selection; of all models without one."""
+    from yt8m_distill.models import ZOO
+
+    if selection is None:
+        return tuple(ZOO)
+    return selection.models or tuple(name for name in ZOO if ZOO[name].frame_level)
+
+
+def _budgets(values):
+    if values.num_sampled_frames is None:
+        return [k for k in _BUDGETS if k < values.max_frames]
+    budgets = integer_list("num_sampled_frames", values.num_sampled_frames)
+    if not all(1 <= k <= values.max_frames for k in budgets):
+        raise ValueError(
+            f"--num_sampled_frames must list numbers from 1 to max_frames={values.max_frames}. "
+            f"Received: {values.num_sampled_frames!r}."
+        )
+    return [k for k in budgets if k != values.max_frames]
 
 
 def _print_table(rows):
     from yt8m_distill.analysis import PUBLISHED
 
+    chooses = any(row["selection_macs"] for row in rows)
     _print_columns(
         {
             "model": [row["model"] for row in rows],
             "frames": [row["frames"] for row in rows],
             "MACs (M)": [_short(row["macs"] / 1e6) for row in rows],
             "of teacher": [f"{row['share']:.1%}" for row in rows],
+            **({"choosing (MACs)": [_choosing(row) for row in rows]} if chooses else {}),
             "params (M)": [_short(row["params"] / 1e6) for row in rows],
             "KB read": [_short(row["bytes_read"] / 1e3) for row in rows],
             "paper FLOPs (B)": [_billions(row["paper_flops"]) for row in rows],
@@ -153,10 +179,16 @@ def _print_table(rows):
         "weights,\nwith the averages of batch normalisation. paper FLOPs: the paper's convention (1 MAC = 1 FLOP, rgb "
         "only; H-RNN as a\nflat LSTM with a logistic regression, NeXtVLAD without what follows the pooling)."
     )
+    if chooses:
+        print("choosing: what choosing the frames takes of the MACs, as so many choices of so many MACs each.")
     shown = [row["published"] for row in rows]
     for published in PUBLISHED:
         if published in shown and published.note:
             print(f"* {published.note}")
+
+
+def _choosing(row):
+    return f"{row['num_choices']} x {row['selection_macs'] // row['num_choices']:,}" if row["num_choices"] else ""
 
 
 def _short(number):

@@ -22,6 +22,7 @@ from yt8m_distill.cli.common_flags import (
     on_num_frames,
     skipped_records_from,
 )
+from yt8m_distill.cli.segment_inference import check_reads_segments
 
 _logger = logging.getLogger(__name__)
 
@@ -118,6 +119,7 @@ def _metrics_of_checkpoint(values, files, path, strategy, teacher, skipped):
 
     config = on_num_frames(load_model_config(values.train_dir), values)
     if values.segment_labels:
+        check_reads_segments(config)
         check_rated_segments(files, config.schema, skip_bad=skipped is not None)
     check_first_record(files, config.schema, skip_bad=skipped is not None)
     with strategy.scope():

@@ -21,7 +21,7 @@ from yt8m_distill.cli.common_flags import (
 )
 from yt8m_distill.cli.inference_shards import check_shard_flags, define_shard_flags, merge_shards, shard_from
 from yt8m_distill.cli.segment_inference import (
-    check_reads_frames,
+    check_reads_segments,
     check_segment_flags,
     define_segment_flags,
     write_segment_predictions,
@@ -118,7 +118,7 @@ def _write_predictions(values, train_dir, path, shard, skipped):
     _logger.info("number of input files: %d%s", len(own_files), share)
     config = on_num_frames(load_model_config(train_dir), values)
     if values.segment_labels:
-        check_reads_frames(config.schema)
+        check_reads_segments(config)
     check_first_record(files, config.schema, skip_bad=skipped is not None)
     write = prediction_writer(values, config.num_classes)
     with strategy.scope():

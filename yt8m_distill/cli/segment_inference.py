@@ -41,11 +41,16 @@ def check_segment_flags(values):
             raise ValueError(f"--{name} needs --segment_labels.")
 
 
-def check_reads_frames(schema):
-    """ValueError for a model whose records have no segments."""
-    if not schema.frame_features:
+def check_reads_segments(config):
+    """ValueError for a model whose records have no segments, or that goes on in steps as long as one."""
+    if not config.frame_level:
         raise ValueError(
             "--segment_labels needs a frame-level model; this one reads mean features of whole videos."
+        )
+    if config.frame_sampling == "skip_frame":
+        raise ValueError(
+            "--segment_labels does not go with a model of --frame_sampling=skip_frame: it chooses among the frames of "
+            "a whole video, and would read little more than the first one of a segment."
         )
 
 

@@ -278,11 +278,8 @@ class Distiller(keras.Model):
                 _check_several(loss, of_teacher)
                 alignment = config.intermediate_alignment if loss == "int" else "frame"
                 _check_states(loss, alignment, of_teacher, of_student)
-        if "int" in config.losses and (teacher.sampler is not None or teacher.low_resolution is not None):
-            raise ValueError(
-                "Loss 'int' needs a teacher that reads all frames, as they are; this one has a frame budget or a lower "
-                "resolution."
-            )
+        if "int" in config.losses:
+            _check_matches_frames(teacher, student)
 
     def _check_encodings(self, of_teacher, of_student):
         config = self.distillation_config
@@ -313,6 +310,20 @@ def _check_several(loss, of_teacher):
         raise ValueError(
             f"Loss {loss!r} compares encodings or states, which several teachers do not have in common. Give one "
             f"teacher, or leave {loss!r} out of --distillation_losses."
+        )
+
+
+def _check_matches_frames(teacher, student):
+    """What loss 'int' compares is the state of both after the same frame."""
+    if teacher.sampler is not None or teacher.low_resolution is not None:
+        raise ValueError(
+            "Loss 'int' needs a teacher that reads all frames, as they are; this one has a frame budget or a lower "
+            "resolution."
+        )
+    if student.low_resolution is not None and student.low_resolution.frame_pooling > 1:
+        raise ValueError(
+            "Loss 'int' needs a student that reads frames one by one; this one reads the means of "
+            f"frame_pooling={student.low_resolution.frame_pooling}. Loss 'map' compares states over time."
         )
 
 

@@ -184,6 +184,15 @@ class VideoClassifier(keras.Model):
         """Multiply-accumulates of choosing the frames of a video of so many, by layer; none where no layer does."""
         return {}
 
+    def num_choices(self, num_frames: int) -> int:
+        """How often a layer is asked, in a video of so many frames, which of them are read."""
+        return 0
+
+    @property
+    def num_values_scored(self) -> int:
+        """Values of each frame of the video that choosing needs; 0 where frames are chosen unseen."""
+        return 0
+
     def compile(
         self,
         optimizer,

@@ -115,6 +115,15 @@ class SaliencyClassifier(VideoClassifier):
         """Multiply-accumulates of choosing the frames of a video of so many: all of them are scored."""
         return macs_by_layer(self.scorers, num_frames)
 
+    def num_choices(self, num_frames: int) -> int:
+        """Frames of a video of so many that are scored: all."""
+        return num_frames
+
+    @property
+    def num_values_scored(self) -> int:
+        """Values of each frame that any of the scorers sees."""
+        return len({column for scorer in self.scorers for column in scorer.columns})
+
 
 def _scorer(config, flag, objective):
     named = leading_values(config.hyperparameters[flag], config.feature_names, config.feature_sizes, flag)

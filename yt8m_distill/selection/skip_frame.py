@@ -178,5 +178,9 @@ class SkipFrameClassifier(VideoClassifier):
 
     def selection_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of choosing the frames of a video of so many."""
-        num_decisions = max(0, min(self.num_sampled_frames, num_frames) - 1)
+        num_decisions = self.num_choices(num_frames)
         return {name: num_decisions * macs for name, macs in macs_by_layer([self.policy]).items()}
+
+    def num_choices(self, num_frames: int) -> int:
+        """Decisions in a video of so many frames, at most: one after each frame read but the last."""
+        return max(0, min(self.num_sampled_frames, num_frames) - 1)

@@ -8,6 +8,23 @@ from yt8m_distill.models import VideoClassifier
 from yt8m_distill.models.windows import window_lengths, windows_of
 
 
+def window_predictions(model, windows, lengths):
+    """What a model says of windows of a video, each read from end to end as if it were a video.
+
+    Args:
+      model: `VideoClassifier`.
+      windows: [N, window, D], as the model takes frames.
+      lengths: int32 [N], frames of each window.
+
+    Returns:
+      float32 [N, C].
+    """
+    inputs = {"sampled_frames": windows, "num_sampled_frames": lengths}
+    # Not `model.encode`, in which a model that chooses its frames would choose among these.
+    outputs = VideoClassifier.encode(model, inputs, training=False)
+    return model.classify(outputs["encoding"])
+
+
 def window_usefulness(model, frames, num_frames, labels, window: int):
     """f_y of each window: the mean probability of the video's labels, 0 for a video without; no gradient.
 
@@ -28,10 +45,7 @@ def window_usefulness(model, frames, num_frames, labels, window: int):
     of_window = tf.where(lengths > 0)  # [N, 2]: only windows that hold frames are read
     some, some_lengths = tf.gather_nd(parts, of_window), tf.gather_nd(lengths, of_window)
     some.set_shape([None, window, frames.shape[-1]])
-    # Not `model.encode`, in which a model that chooses its frames would choose among these.
-    inputs = {"sampled_frames": some, "num_sampled_frames": some_lengths}
-    outputs = VideoClassifier.encode(model, inputs, training=False)
-    predictions = model.classify(outputs["encoding"])  # [N, C]
+    predictions = window_predictions(model, some, some_lengths)  # [N, C]
     labels = tf.gather(labels, of_window[:, 0])
     of_labels = tf.math.divide_no_nan(tf.reduce_sum(predictions * labels, axis=-1), tf.reduce_sum(labels, axis=-1))
     shape = tf.shape(lengths, out_type=of_window.dtype)
