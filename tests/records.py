@@ -96,7 +96,7 @@ def frame_record(features, video_id="v", labels=(), *, id_key="id", means=None, 
 
     Args:
       features: name -> frames, uint8 [num_frames, size], or a list of bytes entries, which are written as they are.
-      video_id: None writes no id.
+      video_id: text or bytes; None writes no id.
       labels: None writes no `labels` key.
       id_key: `id` or `video_id`.
       means: name -> floats, features to put into the context.
@@ -183,7 +183,7 @@ def real_files(pattern) -> list[str]:
 def _context(video_id, labels, id_key, means):
     context = {name: tf.train.Feature(float_list=tf.train.FloatList(value=values)) for name, values in means.items()}
     if video_id is not None:
-        context[id_key] = _bytes(video_id.encode())
+        context[id_key] = _bytes(video_id if isinstance(video_id, bytes) else video_id.encode())
     if labels is not None:
         context["labels"] = tf.train.Feature(int64_list=tf.train.Int64List(value=labels))
     return tf.train.Features(feature=context)

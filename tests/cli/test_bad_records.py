@@ -1,5 +1,6 @@
 """`--bad_records=skip` through train.py, eval.py and inference.py: the good records count, the bad ones are listed."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -65,6 +66,27 @@ def test_inference(places, tmp_path, capsys):
     assert [row.split(",")[0] for row in rows] == ids
     assert inference.main(["inference.py", *flags, "--segment_labels"]) == 0
     check_listed(listed(capsys), places)
+
+
+def test_inference_of_ids_that_no_csv_can_hold(places, tmp_path, capsys):
+    videos = make_videos(FRAMES, 4)
+    for number, video_id in ((1, "take 1, cut"), (2, "two\nlines")):
+        videos[number] = dataclasses.replace(videos[number], video_id=video_id)
+    path = write_records(tmp_path / "odd.tfrecord", [record_of(video, FRAMES) for video in videos])
+    flags = [f"--train_dir={places}/model", "--top_k=2", f"--output_file={tmp_path}/out.csv"]
+    flags.append(f"--input_data_pattern={path}")
+    for segments in ([], ["--segment_labels"]):
+        assert inference.main(["inference.py", *flags, *segments]) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert f"video 'take 1, cut' in {path} record 1: the id holds a comma, a double quote or a line" in error
+        assert not (tmp_path / "out.csv").exists()
+    assert inference.main(["inference.py", *flags, "--bad_records=skip"]) == 0
+    assert [line.split(":")[0].split()[-1] for line in listed(capsys)[:3]] == ["records", "1", "2"]
+    rows = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == [videos[0].video_id, videos[3].video_id]
+    # Who trains or evaluates writes no ids.
+    evaluation = [f"--eval_data_pattern={path}", f"--train_dir={places}/model", "--run_once"]
+    assert eval_command.main(["eval.py", *evaluation]) == 0
 
 
 def test_train(places, tmp_path, capsys):

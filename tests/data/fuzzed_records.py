@@ -64,7 +64,7 @@ def odd(record, random):
     }
     means = {name: random.normal(size=width).tolist() for name, width in zip(("mean_rgb", "mean_audio"), widths)}
     labels = random.integers(-2, 12, random.integers(0, 4)).tolist()
-    video_id = [None, "", "ok", "\u00e9" * 20][random.integers(4)]
+    video_id = [None, "", "ok", "\u00e9" * 20, "a,b", 'a"b', "a\nb", b"\xff\xfe"][random.integers(8)]
     make = [
         lambda: frame_record(frames, video_id, labels),
         lambda: frame_record(frames, video_id, None, means=means),
@@ -95,13 +95,20 @@ def said_by(record, schema):
     context = example.context.feature
     ids = [value for name in ("id", "video_id") if name in context for value in context[name].bytes_list.value if value]
     labels = sorted(set(context["labels"].int64_list.value)) if "labels" in context else []
-    if not ids or (labels and not 0 <= labels[0] <= labels[-1] < schema.num_classes):
+    if not ids or not fits_a_csv(ids[0]) or (labels and not 0 <= labels[0] <= labels[-1] < schema.num_classes):
         return None
     if schema.frame_features:
         lists = example.feature_lists.feature_list
         features = [b"".join(f.bytes_list.value[0] for f in lists[name].feature) for name in schema.feature_names]
         return ids[0], labels, features
     return ids[0], labels, [list(context[name].float_list.value) for name in schema.feature_names]
+
+
+def fits_a_csv(video_id):
+    try:
+        return not set(',"\r\n') & set(video_id.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def read_by_pipeline(batch, row, schema):
@@ -130,7 +137,7 @@ def assert_says(record, read, schema):
 def assert_holds(record, read, schema):
     """TensorFlow does not mind a wrong length around a value; the value itself must be the record's."""
     video_id, labels, features = read
-    assert video_id in record and all(0 <= label < schema.num_classes for label in labels)
+    assert video_id in record and fits_a_csv(video_id) and all(0 <= label < schema.num_classes for label in labels)
     for values, size in zip(features, schema.feature_sizes):
         if schema.frame_features:
             assert all(values[start : start + size] in record for start in range(0, len(values), size))
@@ -148,7 +155,8 @@ def check_skipping(schema, count: int, folder, seed: int = 0) -> tuple[int, int]
     path = write_records(pathlib.Path(folder) / "mutants", records)
     skipped = SkippedRecords()
     read = []
-    for batch in evaluation_dataset([path], schema, BATCH_SIZE, skipped=skipped).as_numpy_iterator():
+    dataset = evaluation_dataset([path], schema, BATCH_SIZE, skipped=skipped, writable_ids=True)
+    for batch in dataset.as_numpy_iterator():
         read += [read_by_pipeline(batch, row, schema) for row in range(len(batch["labels"]))]
     problems = skipped.by_record()
     left_out = {number for _, number in problems}
@@ -173,7 +181,7 @@ def check_failing(schema, count: int, folder, seed: int = 1) -> int:
         path = write_records(pathlib.Path(folder) / str(number), [good, record])
         try:
             with readable_errors([path], schema):
-                (batch,) = evaluation_dataset([path], schema, 2).as_numpy_iterator()
+                (batch,) = evaluation_dataset([path], schema, 2, writable_ids=True).as_numpy_iterator()
         except DataError as error:
             assert f"{path} record 1" in str(error) and "\n" not in str(error) and len(str(error)) < 500, error
             stopped += 1

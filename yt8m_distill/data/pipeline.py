@@ -19,6 +19,7 @@ from yt8m_distill.data.segment_windows import cut_into_windows
 from yt8m_distill.data.skipped_records import SkippedRecords
 from yt8m_distill.data.teacher_cache import TeacherCache
 from yt8m_distill.data.tolerant_reading import parse_good_records, readable_records
+from yt8m_distill.data.video_ids import require_writable_ids
 
 # What the parsers return beside a model's inputs.
 NOT_INPUTS = ("video_ids", "paths", "start_times", "labels", "label_weights")
@@ -124,6 +125,7 @@ def evaluation_dataset(
     num_readers: int = 1,
     segments: bool = False,
     skipped: SkippedRecords | None = None,
+    writable_ids: bool = False,
 ) -> tf.data.Dataset:
     """Every record, or every rated segment, exactly once, always in the same order.
 
@@ -135,6 +137,7 @@ def evaluation_dataset(
       num_readers: files read at once. With 1, records come in the order of the files; with more, file by file in turn.
       segments: read rated segments instead of whole videos.
       skipped: leave out bad records and note them here; None fails at the first one.
+      writable_ids: a record whose id no submission CSV can hold is a bad one. Not applied to segments.
 
     Returns:
       A dataset of dicts as `parse_frame_level`, `parse_video_level` or `parse_rated_segments` return them.
@@ -146,7 +149,8 @@ def evaluation_dataset(
     if segments:
         dataset = _parse_segments(dataset, schema, skipped).rebatch(batch_size)
     else:
-        dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0, skipped=skipped)
+        settings = {"skipped": skipped, "writable_ids": writable_ids}
+        dataset = _parse_batches(dataset.batch(batch_size), schema, sampler, sampling_seed=0, **settings)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -173,6 +177,8 @@ def window_dataset(
 ) -> tf.data.Dataset:
     """Every video cut into consecutive segments, rated or not, always in the same order; a video is parsed once.
 
+    A record whose id no submission CSV can hold is a bad one.
+
     Args:
       files: TFRecord files.
       schema: layout of the records, frame-level.
@@ -190,8 +196,8 @@ def window_dataset(
     windows_of_video = -(-schema.max_frames // SEGMENT_LENGTH)
     videos = _records_in_order(_described(sorted(files)), num_readers, skipped)
     videos = videos.batch(max(1, batch_size // windows_of_video))
-    windows = _parse_batches(videos, schema, sampler=None, sampling_seed=0, skipped=skipped).map(cut_into_windows)
-    return windows.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
+    videos = _parse_batches(videos, schema, sampler=None, sampling_seed=0, skipped=skipped, writable_ids=True)
+    return videos.map(cut_into_windows).rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def segment_ratings_dataset(files: list[str]) -> tf.data.Dataset:
@@ -275,11 +281,11 @@ def _read_files(described_files, num_readers, skipped):
     return described_files.interleave(records_of_file, cycle_length=num_readers, num_parallel_calls=num_readers)
 
 
-def _parse_batches(dataset, schema, sampler, sampling_seed, training=False, beside=None, skipped=None):
+def _parse_batches(dataset, schema, sampler, sampling_seed, training=False, **settings):
     if schema.frame_features:
-        settings = {"schema": schema, "sampler": sampler, "training": training}
-        return _parse_with_source(dataset, parse_frame_level, sampling_seed, beside, skipped, **settings)
-    return _parse_with_source(dataset, parse_video_level, beside=beside, skipped=skipped, schema=schema)
+        settings.update(sampler=sampler, training=training, sampling_seed=sampling_seed)
+    parse = parse_frame_level if schema.frame_features else parse_video_level
+    return _parse_with_source(dataset, parse, schema=schema, **settings)
 
 
 def _parse_segments(dataset, schema, skipped=None):
@@ -308,14 +314,19 @@ def _paths(records, parsed):
     return {"paths": records["path"]}
 
 
-def _parse_with_source(dataset, parse, sampling_seed=None, beside=None, skipped=None, **settings):
+def _parse_with_source(
+    dataset, parse, sampling_seed=None, beside=None, skipped=None, writable_ids=False, **settings
+):
     """Parses batches of what `_records_of_file` gives; adds what `beside`, a function of (records, parsed), returns."""
     parse_graph = _parse_graph(parse, tuple(settings.items()))
 
     def parse_batch(records):
         seeds = {} if sampling_seed is None else {"sampling_seed": tf.constant(sampling_seed, tf.int64)}
         known = {name: records[name] for name in ("is_labelled",) if name in records}
-        return parse_graph(records["serialized"], _source(records), **known, **seeds)
+        parsed = parse_graph(records["serialized"], _source(records), **known, **seeds)
+        if writable_ids:
+            parsed = {**parsed, "video_ids": require_writable_ids(parsed["video_ids"], _source(records))}
+        return parsed
 
     def parse_all(records):
         parsed = parse_batch(records)

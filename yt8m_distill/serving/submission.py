@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data.atomic_file import open_atomic
+from yt8m_distill.data.video_ids import id_problem
 
 HEADER = "VideoId,LabelConfidencePairs\n"
-# The format has no quoting, so an id that a CSV reader would take apart cannot be written.
-_UNWRITABLE = re.compile('[,"\r\n]')
 
 
 def write_submission(
@@ -83,17 +81,10 @@ def decode_id(video_id: bytes | str, index: int) -> str:
     where = f"video id {video_id!r} (video {index} of the input)"
     if not isinstance(video_id, (bytes, str)):
         raise TypeError(f"{where} must be bytes or str. Received: {type(video_id).__name__}")
-    try:
-        name = video_id.decode("utf-8") if isinstance(video_id, bytes) else video_id
-        name.encode("utf-8")  # a str can hold lone surrogates, which no file can
-    except UnicodeError as error:
-        raise ValueError(f"{where} is not valid UTF-8; correct the `id` feature of that record") from error
-    if not name or _UNWRITABLE.search(name):
-        raise ValueError(
-            f"{where} is empty or holds a comma, a double quote or a line break, for which the CSV format "
-            "has no quoting; correct the `id` feature of that record"
-        )
-    return name
+    problem = id_problem(video_id)
+    if problem:
+        raise ValueError(f"{where} {problem}; correct the `id` feature of that record")
+    return video_id.decode("utf-8") if isinstance(video_id, bytes) else video_id
 
 
 def check_predictions(names: list[str], predictions: tf.Tensor, top_k: int) -> None:

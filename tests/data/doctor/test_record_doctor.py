@@ -115,6 +115,11 @@ def test_counts_rated_segments(tmp_path):
         (video_record({}, "a"), "holds neither frames nor a vector of floats"),
         (video_record(MEAN, None), "has neither 'id' nor 'video_id'"),
         (video_record(MEAN, ""), "has an empty id"),
+        (
+            video_record(MEAN, "a,b"),
+            "id b'a,b' holds a comma, a double quote or a line break, for which the CSV format has no quoting: "
+            "inference.py cannot write it",
+        ),
         (video_record({**MEAN, "id": [1.0]}, None), "'id' is not one bytes value"),
         (video_record({"mean_rgb": [1.0, math.nan]}), "feature 'mean_rgb' holds NaN or infinity"),
         (video_record({"mean_rgb": [1.0, -math.inf]}), "feature 'mean_rgb' holds NaN or infinity"),

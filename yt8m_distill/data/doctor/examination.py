@@ -26,6 +26,7 @@ from yt8m_distill.data.doctor.census import (
 from yt8m_distill.data.frame_record import frame_header
 from yt8m_distill.data.record_parser import ID_FEATURES
 from yt8m_distill.data.segment_parser import SEGMENT_LABELS, SEGMENT_SCORES, SEGMENT_START_TIMES
+from yt8m_distill.data.video_ids import id_problem
 
 UNLABELLED, REPEATED_LABEL, ALL_ZERO = "without the key labels", "with a label twice", "of zeros"
 LATE_SEGMENT = "with a rated segment behind the last frame"
@@ -89,6 +90,8 @@ def _examine_id(context, layout, flaws):
     video_id = next((values[key][0] for key in keys if values[key][0]), b"")
     if not video_id:
         flaws.append("has neither 'id' nor 'video_id'" if not keys else "has an empty id")
+    elif id_problem(video_id):
+        flaws.append(f"id {video_id!r} {id_problem(video_id)}: inference.py cannot write it")
     return video_id
 
 
