@@ -1,6 +1,7 @@
 """What users get wrong: each mistake ends a command with status 2 and one line that names it."""
 
 import json
+import pathlib
 import shutil
 import types
 
@@ -18,8 +19,22 @@ from tests.records import (
     write_videos,
 )
 from tests.training.tiny_runs import FRAMES, MEANS, model_config, save_model, training_config
+from yt8m_distill.cli import (
+    cache_teacher,
+    cost,
+    doctor,
+    download,
+    ensemble,
+    export_model,
+    frames,
+    inference,
+    segment_eval_inference,
+    study,
+    synthetic,
+    train,
+)
+from yt8m_distill.cli import convert_prediction_from_json_to_csv as convert
 from yt8m_distill.cli import eval as eval_command
-from yt8m_distill.cli import export_model, inference, segment_eval_inference, train
 from yt8m_distill.training.train_dir import prepare_train_dir
 
 
@@ -201,7 +216,7 @@ def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
         (["--train_dir={places}/bad_json"], "bad_json/model_flags.json: is not valid JSON"),
         (["--train_dir={places}/bad_model"], "bad_model/model_flags.json: Unknown model 'GptModel'"),
         (["--train_dir={places}/bad_loss"], "label_loss must be one of"),
-        (["--segment_labels"], "Segments are parts of frame-level records, and this model reads video-level ones"),
+        (["--segment_labels"], "--segment_labels needs a frame-level model; this one reads mean features"),
         (["--top_k=0"], "--top_k"),
         (["--model=LogisticModel"], "Unknown command line flag 'model'"),
     ],
@@ -298,3 +313,46 @@ def test_export_model(flags, message, places, tmp_path, capsys):
     check(export_model.main, "export_model.py", [*good, *flags], message, places, capsys)
     assert list(tmp_path.iterdir()) == []
     assert (places / "home" / "thesis.tex").read_text() == "precious"
+
+
+OTHER_COMMANDS = [
+    ("cost.py", cost, ["--max_frames=0"], "max_frames must be a whole number, at least 1. Received: 0"),
+    ("cost.py", cost, ["--feature_sizes=1024"], "feature_names='rgb,audio' (2 names), feature_sizes='1024' (1 sizes)"),
+    ("cost.py", cost, ["--train_dir={places}/home"], "Cannot find {places}/home/model_flags.json"),
+    ("doctor.py", doctor, [], "Which files? For example: doctor.py 'yt8m/frame/train*.tfrecord'"),
+    ("doctor.py", doctor, ["{places}/nothing*"], "data_pattern='{places}/nothing*' matches no file"),
+    ("doctor.py", doctor, ["{places}/good*", "--num_classes=0"], "flag --num_classes=0: 0 is not integer >= 2"),
+    ("download.py", download, [], "--partition must not be empty"),
+    ("download.py", download, ["--partition=9/frame/train", "--output_dir={places}/s"], "A partition is <version>/"),
+    ("download.py", download, ["--partition=2/frame/train", "--mirror=moon"], "should be one of <us|eu|asia>"),
+    ("ensemble.py", ensemble, [], "Give exactly one of --train_dirs, --submission_files and --average_checkpoints"),
+    ("ensemble.py", ensemble, ["--submission_files=a,b", "--weights=1", "--output_file=c"], "Give 2 weights, one for"),
+    ("frames.py", frames, [], "--train_dir must not be empty"),
+    ("frames.py", frames, ["--num_videos=0"], "flag --num_videos=0: 0 is not a positive integer"),
+    ("cache_teacher.py", cache_teacher, [], "--teacher_dir must not be empty"),
+    ("cache_teacher.py", cache_teacher, ["--top_n=0"], "flag --top_n=0: 0 is not a positive integer"),
+    ("study.py", study, [], "--output_dir must be given"),
+    ("study.py", study, ["--output_dir={places}/s", "--grid={places}/ids.csv"], "{places}/ids.csv: is not valid JSON"),
+    ("study.py", study, ["--output_dir={places}/s", "--smoke", "--grid=a"], "Give either --grid, the JSON"),
+    ("synthetic.py", synthetic, [], "--input_data_pattern is missing"),
+    ("synthetic.py", synthetic, ["--telling_share=2"], "flag --telling_share=2: 2.0 is not a number in the range"),
+    (
+        "synthetic.py",
+        synthetic,
+        ["--input_data_pattern={places}/text*", "--output_dir={places}/s"],
+        "{places}/text.tfrecord: is not a TFRecord file",
+    ),
+    ("convert_prediction_from_json_to_csv.py", convert, [], "--json_prediction_files_pattern must not be empty"),
+]
+
+
+@pytest.mark.parametrize("name, command, flags, message", OTHER_COMMANDS)
+def test_other_commands(name, command, flags, message, places, capsys):
+    check(command.main, name, flags, message, places, capsys)
+    assert not (places / "s").exists()
+
+
+def test_every_command_has_its_rows():
+    scripts = {path.name for path in pathlib.Path(__file__).parents[2].glob("*.py")} - {"setup.py"}
+    of_own_tests = {"train.py", "eval.py", "inference.py", "export_model.py", "segment_eval_inference.py"}
+    assert scripts == of_own_tests | {name for name, *_ in OTHER_COMMANDS}
