@@ -7,7 +7,9 @@ from yt8m_distill.analysis.study_grid import make_grid
 TABLES = (
     published.SKIP_FRAME,
     published.SCSAMPLER_CLASSIFIERS,
+    published.SCSAMPLER_KINETICS,
     published.SCSAMPLER_OBJECTIVES,
+    published.SCSAMPLER_INPUTS,
     published.RESKD_LOSSES,
     published.RESKD_TEACHERS,
 )
@@ -50,8 +52,8 @@ def test_tables_stand_beside_what_they_are_about():
         "starts_from": "Teacher",
     }
     assert published.published_beside(grid_with(skip)) == [published.SKIP_FRAME]
-    assert published.published_beside(grid_with(saliency)) == list(TABLES[1:3])
+    assert published.published_beside(grid_with(saliency)) == list(TABLES[1:5])
     low = {"name": "Low", "model": {"frame_pooling": 2}}
     assert published.published_beside(grid_with(low)) == []
     distilled = {**low, "distillation": {"scheme": "serial"}}
-    assert published.published_beside(grid_with(distilled)) == list(TABLES[3:])
+    assert published.published_beside(grid_with(distilled)) == list(TABLES[5:])

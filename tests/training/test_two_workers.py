@@ -81,6 +81,7 @@ def test_one_file_is_shared_record_by_record(run_workers, tmp_path):
         *(f"--{name}={value}" for name, value in settings.items()),
     )
     batch_size = "Using batch size of 8 for training: 2 a replica on 2 replica(s), 2 times."
+    assert all("Waiting until all workers that TF_CONFIG names have started." in log for log in logs)
     assert all(batch_size in log for log in logs)
 
     result = train(model_config(), training_config(tmp_path / "one", pattern, optimizer="AdamOptimizer", **settings))

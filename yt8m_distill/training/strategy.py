@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from yt8m_distill.stack import keras
+
+_logger = logging.getLogger(__name__)
 
 # What TensorFlow raises in one worker when another one is gone.
 _OF_LOST_WORKERS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError)
@@ -44,6 +47,7 @@ def create_strategy(
                 "strategy='multi_worker' needs the environment variable TF_CONFIG to name the workers."
             )
         tf.config.set_visible_devices(physical_gpus, "GPU")
+        _logger.info("Waiting until all workers that TF_CONFIG names have started.")
         return tf.distribute.MultiWorkerMirroredStrategy()
     gpus = [device.name for device in tf.config.list_logical_devices("GPU")][:max_gpus]
     if name == "mirrored":
