@@ -86,6 +86,16 @@ def test_a_place_that_cannot_be_written(name, places, capsys):
     assert str(READ_ONLY) in error_of(name, module, flags, places, READ_ONLY, capsys)
 
 
+@pytest.mark.skipif(not READ_ONLY.parent.is_dir(), reason="no /sys here")
+@pytest.mark.parametrize("name", ["eval.py", "doctor.py", "inference.py"])
+def test_it_says_so_before_the_work(name, places, monkeypatch, capsys):
+    module, flags, _ = COMMANDS[name]
+    monkeypatch.setattr("yt8m_distill.training.evaluate", None)
+    monkeypatch.setattr("yt8m_distill.data.doctor.record_doctor.examine_files", None)
+    monkeypatch.setattr("yt8m_distill.models.predict_batches", lambda *_: (1 / 0 for _ in "a"))
+    assert "cannot write" in error_of(name, module, flags, places, READ_ONLY, capsys)
+
+
 def test_training_onto_a_full_disk(places, tmp_path, capsys):
     flags = ["--train_data_pattern={places}/frames*", "--train_dir={out}", "--frame_features", "--max_frames=8"]
     flags += ["--feature_names=rgb", "--feature_sizes=4", "--num_classes=3", "--model=FrameLevelLogisticModel"]

@@ -81,14 +81,16 @@ def _run(values):
         raise ValueError("Which files? For example: doctor.py 'yt8m/frame/train*.tfrecord'.")
     expected = Expectations(values.num_classes, _feature_sizes(values))
     files = list_record_files(values.input_data_pattern)
-    with _progress_line(files) as (show, num_bytes):
-        num_processes = values.num_processes or (num_cores() if num_bytes > _BYTES_WORTH_PROCESSES else 1)
-        examination = examine_files(files, expected, values.lengths_only, min(num_processes, len(files)), show)
-    diagnosis = diagnose(examination, expected, values.max_frames)
-    lines, figures = (lengths_lines, lengths_dict) if values.lengths_only else (report_lines, report_dict)
-    print("\n".join(lines(diagnosis)))
-    if values.output_json:
-        with open_atomic(values.output_json) as file:
+    # Opened first: who cannot write there should not learn it after hours.
+    output = open_atomic(values.output_json) if values.output_json else contextlib.nullcontext()
+    with output as file:
+        with _progress_line(files) as (show, num_bytes):
+            num_processes = values.num_processes or (num_cores() if num_bytes > _BYTES_WORTH_PROCESSES else 1)
+            examination = examine_files(files, expected, values.lengths_only, min(num_processes, len(files)), show)
+        diagnosis = diagnose(examination, expected, values.max_frames)
+        lines, figures = (lengths_lines, lengths_dict) if values.lengths_only else (report_lines, report_dict)
+        print("\n".join(lines(diagnosis)))
+        if file is not None:
             json.dump({"input_data_pattern": values.input_data_pattern, **figures(diagnosis)}, file, indent=1)
             file.write("\n")
     sys.stdout.flush()  # before the line on standard error

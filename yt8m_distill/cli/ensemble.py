@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 
@@ -168,22 +169,24 @@ def _evaluate(values, ensemble, checkpoints, files, strategy):
     log_batch_size(values, strategy, "evaluation")
     _logger.info("number of evaluation files: %d", len(files))
     log = EvaluationLog(None, estimate_num_records(files), max(map(checkpoint_step, checkpoints)))
-    metrics = evaluate(
-        ensemble,
-        files,
-        values.batch_size,
-        top_k=values.top_k,
-        label_loss=read_model_flags(comma_list(values.train_dirs)[0]).get("label_loss", "CrossEntropyLoss"),
-        num_readers=values.num_readers,
-        strategy=strategy,
-        on_batch=log.batch,
-    )
-    log.epoch(metrics)
-    if values.output_metrics_json:
-        members = [
-            {"checkpoint": path, "weight": weight} for path, weight in zip(checkpoints, ensemble.weights)
-        ]
-        with open_atomic(values.output_metrics_json) as file:
+    # Opened first: who cannot write there should not learn it after hours.
+    output = open_atomic(values.output_metrics_json) if values.output_metrics_json else contextlib.nullcontext()
+    with output as file:
+        metrics = evaluate(
+            ensemble,
+            files,
+            values.batch_size,
+            top_k=values.top_k,
+            label_loss=read_model_flags(comma_list(values.train_dirs)[0]).get("label_loss", "CrossEntropyLoss"),
+            num_readers=values.num_readers,
+            strategy=strategy,
+            on_batch=log.batch,
+        )
+        log.epoch(metrics)
+        if file is not None:
+            members = [
+                {"checkpoint": path, "weight": weight} for path, weight in zip(checkpoints, ensemble.weights)
+            ]
             file.write(json.dumps({"global_step": log.step, **metrics, "members": members}, indent=2) + "\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -105,10 +106,11 @@ def _evaluate_checkpoint(values, files, path, strategy, teacher):
     from yt8m_distill.data.atomic_file import open_atomic
     from yt8m_distill.models import checkpoint_step
 
-    with skipped_records_from(values) as skipped:
+    # Opened first: who cannot write there should not learn it after hours.
+    output = open_atomic(values.output_metrics_json) if values.output_metrics_json else contextlib.nullcontext()
+    with output as file, skipped_records_from(values) as skipped:
         metrics = _metrics_of_checkpoint(values, files, path, strategy, teacher, skipped)
-    if values.output_metrics_json:
-        with open_atomic(values.output_metrics_json) as file:
+        if file is not None:
             file.write(json.dumps({"global_step": checkpoint_step(path), **metrics}, indent=2) + "\n")
 
 
