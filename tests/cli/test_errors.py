@@ -128,6 +128,7 @@ ON_FRAMES = [
         (["--optimizer=Magic"], "Unknown optimizer 'Magic'"),
         (["--label_loss=L2"], "label_loss must be one of CrossEntropyLoss"),
         (["--batch_size=0"], "batch_size must be at least 1"),
+        (["--batch_size=1000001"], "batch_size must be at most 1000000. Received: 1000001"),
         (["--optimizer=Yogi", "--weight_decay=0.1"], "Optimizer 'Yogi' has no weight decay"),
         (
             ["--learning_rate_schedule=cosine", "--learning_rate_decay=0.9"],
@@ -218,6 +219,7 @@ def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
         (["--train_dir={places}/bad_loss"], "label_loss must be one of"),
         (["--segment_labels"], "--segment_labels needs a frame-level model; this one reads mean features"),
         (["--top_k=0"], "--top_k"),
+        (["--batch_size=1000001"], "--batch_size=1000001: 1000001 is not an integer in the range [1, 1000000]"),
         (["--model=LogisticModel"], "Unknown command line flag 'model'"),
     ],
 )

@@ -10,6 +10,7 @@ from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import (
     comma_list,
     create_strategy_from,
+    define_batch_size_flag,
     define_strategy_flags,
     define_teacher_checkpoint_flag,
     log_batch_size,
@@ -62,7 +63,7 @@ def _define_flags(groups):
         False,
         "Also keep the teacher's encodings, in float16, which the loss rep needs.",
     )
-    groups.add(group, flags.DEFINE_integer, "batch_size", 512, "Videos a step of each replica.", lower_bound=1)
+    define_batch_size_flag(groups, group, 512)
     define_strategy_flags(groups)
 
 

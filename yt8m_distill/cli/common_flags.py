@@ -116,9 +116,7 @@ def on_num_frames(config, values):
 
 def define_prediction_flags(groups, group) -> None:
     """How records are read and predicted where the rows of a CSV come of them."""
-    groups.add(
-        group, flags.DEFINE_integer, "batch_size", 512, "Examples a step of each replica.", lower_bound=1
-    )
+    define_batch_size_flag(groups, group, 512)
     groups.add(
         group,
         flags.DEFINE_integer,
@@ -127,6 +125,12 @@ def define_prediction_flags(groups, group) -> None:
         "Files read at once; above 1, their rows alternate in the CSV.",
         lower_bound=1,
     )
+
+
+def define_batch_size_flag(groups, group, default):
+    text = "Examples a step of each replica."
+    limits = {"lower_bound": 1, "upper_bound": 1_000_000}  # as train.py's
+    groups.add(group, flags.DEFINE_integer, "batch_size", default, text, **limits)
 
 
 def num_cores() -> int:

@@ -15,6 +15,7 @@ from yt8m_distill.cli.common_flags import (
     comma_list,
     create_strategy_from,
     define_bad_records_flag,
+    define_batch_size_flag,
     define_checkpoint_flag,
     define_num_frames_flag,
     define_strategy_flags,
@@ -46,9 +47,7 @@ def _define_flags(groups):
         "Also state how far the model agrees with this one, its teacher; or with several, comma-separated.",
     )
     define_teacher_checkpoint_flag(groups, group)
-    groups.add(
-        group, flags.DEFINE_integer, "batch_size", 1024, "Examples a step of each replica.", lower_bound=1
-    )
+    define_batch_size_flag(groups, group, 1024)
     groups.add(group, flags.DEFINE_integer, "num_readers", 8, "Files read at once.", lower_bound=1)
     define_bad_records_flag(groups, group)
     groups.add(

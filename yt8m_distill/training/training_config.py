@@ -14,6 +14,7 @@ from yt8m_distill.training.learning_rate import SCHEDULES
 STUDENT_INITS = ("scratch", "teacher", "auto")
 MIXED_PRECISIONS = ("none", "bfloat16", "float16")
 AVERAGING_OPTIMIZERS = ("MovingAverage", "SWA")
+_LARGEST_BATCH = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +125,8 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
+        if self.batch_size > _LARGEST_BATCH:  # TensorFlow reserves room for a batch, and ends the process without it
+            raise ValueError(f"batch_size must be at most {_LARGEST_BATCH}. Received: {self.batch_size}.")
         if self.max_steps is not None and self.max_steps < 0:
             raise ValueError(f"max_steps must not be negative. Received: {self.max_steps}.")
         for name in ("base_learning_rate", "learning_rate_decay", "learning_rate_decay_examples"):
