@@ -116,6 +116,8 @@ def test_models_without_recurrence_cost_their_classifier(name, classifier_macs):
         ({"num_sampled_frames": 4}, 3, 3, 18, 18),
         ({"frame_percent": 25.0}, 8, 2, 12, 48),
         ({"every_n": 3}, 12, 4, 24, 72),
+        ({"leading_values": "rgb:2"}, 12, 12, 24, 72),
+        ({"bit_depth": 2, "num_sampled_frames": 4}, 12, 4, 6, 72),
     ],
 )
 def test_bytes_of_frames(budget, num_frames, frames, bytes_read, record_bytes):

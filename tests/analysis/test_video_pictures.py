@@ -5,8 +5,9 @@ import pytest
 
 from tests.records import make_videos, write_videos
 from tests.training.tiny_runs import model_config
-from yt8m_distill.analysis.video_pictures import read_videos, scores_along_time
+from yt8m_distill.analysis.video_pictures import frames_of, read_videos, scores_along_time, spread_evenly
 from yt8m_distill.data import RecordSchema
+from yt8m_distill.data.frame_sampling import FrameSampler
 
 SCHEMA = RecordSchema(("rgb",), (4,), frame_features=True, num_classes=6, max_frames=12)
 VIDEOS = make_videos(SCHEMA, 3, num_frames=[12, 0, 5])
@@ -71,3 +72,17 @@ def test_a_model_of_all_frames_reads_them_all(files):
     (reading,) = read_videos(make_model(), files, 1, num_sampled_frames=5, window=3)
     np.testing.assert_array_equal(dict(reading.chosen)["this model"], np.arange(12))
     assert "stride" not in dict(reading.chosen)  # 12 frames have no even spacing of 5
+
+
+def test_a_model_that_pools_frames_reads_each_of_them(files):
+    model = make_model(hyperparameters={"frame_pooling": 5})
+    (reading,) = read_videos(model, files, 1, num_sampled_frames=5, window=3)
+    np.testing.assert_array_equal(dict(reading.chosen)["this model"], np.arange(12))
+    model = make_model(hyperparameters={"frame_pooling": 2}, num_sampled_frames=4)
+    (reading,) = read_videos(model, files, 1, num_sampled_frames=4, window=3)
+    np.testing.assert_array_equal(dict(reading.chosen)["this model"], dict(reading.chosen)["uniform"])
+
+
+def test_frames_spread_evenly():
+    np.testing.assert_array_equal(spread_evenly(12, 4), frames_of(FrameSampler("uniform", 4, max_frames=12), 12))
+    np.testing.assert_array_equal(spread_evenly(3, 10), [0, 1, 2])

@@ -6,6 +6,7 @@ import pytest
 
 from tests.records import make_videos, write_videos
 from tests.training.tiny_runs import FRAMES, MEANS, model_config, save_model
+from yt8m_distill.analysis import video_plots
 from yt8m_distill.cli import frames
 
 PNG = b"\x89PNG"
@@ -38,6 +39,20 @@ def test_a_picture_a_video_and_one_of_all(places, tmp_path, capsys):
     assert written[0] == "000____a_b.png" and written[-1] == "chosen_against_uniform.png" and len(written) == 4
     assert all((tmp_path / "pictures" / name).read_bytes().startswith(PNG) for name in written)
     assert "8 frames, 4 read" in capsys.readouterr().err
+
+
+def test_a_model_is_compared_with_as_many_frames_spread_evenly(places, tmp_path, monkeypatch):
+    seen = []
+
+    def figure(chosen, uniform):
+        seen.append([[len(indices) for indices in of_videos] for of_videos in (chosen, uniform)])
+        return drawn(chosen, uniform)
+
+    drawn = video_plots.chosen_figure
+    monkeypatch.setattr(video_plots, "chosen_figure", figure)
+    save_model(tmp_path / "teacher", model_config("FrameLevelLogisticModel", FRAMES).build())
+    assert draw(places, tmp_path / "pictures", f"--train_dir={tmp_path}/teacher", "--window=3") == 0
+    assert seen == [[[8, 3, 8], [8, 3, 8]]]
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,31 @@ def test_a_student_of_few_frames_meets_the_last_one_that_it_has_read():
     assert logs["map_loss"] == pytest.approx(np.mean(maps), rel=1e-4)
 
 
+def test_a_teachers_frames_before_the_students_first_one_are_left_out():
+    teacher, student = make_model(1), make_model(2, num_sampled_frames=2, frame_sampling="last")
+    logs = losses_of(Distiller(teacher, student, DistillationConfig(losses=("map",))))
+    of_teacher, of_student = (model.encode_and_classify(INPUTS, training=False) for model in (teacher, student))
+    maps = []
+    for video, count in enumerate(NUM_FRAMES):
+        first = max(0, count - 2)
+        pairs = zip(of_teacher["frame_states"][video, first:count], of_student["frame_states"][video])
+        squares = [np.mean((states[0] - states[1]) ** 2) for states in pairs]
+        maps.append(np.mean(squares) if squares else 0.0)
+    assert logs["map_loss"] == pytest.approx(np.mean(maps), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["map", "frame", "int"])
+def test_a_replica_without_a_video_has_a_gradient(loss):
+    teacher, student = make_model(1), make_model(2, num_sampled_frames=4)
+    distiller = Distiller(teacher, student, DistillationConfig(losses=(loss,)))
+    distiller.compile(keras.optimizers.SGD(1.0))
+    before = student.get_weights()
+    inputs, *targets = DATA
+    distiller.train_step(({name: value[:0] for name, value in inputs.items()}, *(value[:0] for value in targets)))
+    for old, new in zip(before, student.get_weights()):
+        np.testing.assert_array_equal(old, new)
+
+
 @pytest.mark.parametrize("loss", ["map", "frame"])
 def test_training_lowers_the_loss(loss):
     distiller = Distiller(*make_pair(), DistillationConfig(losses=(loss, "pred")))

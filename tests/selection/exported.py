@@ -24,7 +24,7 @@ def check_export(model, folder, num_frames):
 
     write_videos(folder, videos, schema)
     (path,) = folder.glob("*.tfrecord")
-    records = np.array([record.numpy() for record in tf.data.TFRecordDataset(str(path))])
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(path))]
     served = tf.saved_model.load(str(folder / "export")).signatures["serving_default"](tf.constant(records))
 
     frames = np.zeros((12, schema.max_frames, schema.feature_width), np.uint8)

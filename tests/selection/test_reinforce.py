@@ -54,6 +54,48 @@ def test_its_mean_over_all_episodes_is_the_gradient_of_the_expected_reward(basel
     np.testing.assert_allclose(-tape.gradient(mean_loss, logits), expected, atol=2e-6)
 
 
+@pytest.mark.parametrize("exploration", [0.0, 0.3])
+def test_pairs_of_episodes_that_judge_each_other_give_the_gradient_too(exploration):
+    """What SkipFrame does: each episode is compared with the other; one action ends it before its second decision."""
+    ends = 2
+
+    def policy_of(logits):
+        policy = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+        return (1 - exploration) * policy + exploration / NUM_ACTIONS
+
+    def expected(logits):
+        """Of what is earned while there is another to compare with: both episodes decide a second time, or neither."""
+        policy = policy_of(logits)
+        total = 0.0
+        for (a, b), (c, d) in itertools.product(EPISODES, EPISODES):
+            probability = policy[0, a] * policy[1 + a, b] * policy[0, c] * policy[1 + c, d]
+            total += probability * sum(map(earned, (a, c), (b, d)))
+        return total
+
+    def earned(first, second):
+        return rewards_of(first, second)[0] + (0 if first == ends else rewards_of(first, second)[1])
+
+    logits = tf.Variable(LOGITS)
+    pairs = list(itertools.product(EPISODES, EPISODES))
+    with tf.GradientTape() as tape:
+        policy = (1 - exploration) * tf.nn.softmax(logits) + exploration / NUM_ACTIONS
+        log_policy, mean_loss = tf.math.log(policy), 0.0
+        for pair in pairs:
+            log_probs = tf.stack([[log_policy[0, a], log_policy[1 + a, b]] for a, b in pair])
+            second = [0.0 if a == ends else rewards_of(a, b)[1] for a, b in pair]
+            rewards = tf.constant([[rewards_of(a, b)[0], late] for (a, b), late in zip(pair, second)])
+            is_decision = tf.constant([[True, a != ends] for a, _ in pair])
+            returns = returns_of(rewards)
+            # Alone in its second decision, an episode learns from no comparison; here it is compared with 0.
+            baselines, _ = mean_of_others(returns, is_decision)
+            losses = reinforce_losses(log_probs, returns - baselines, is_decision)
+            probability = tf.stop_gradient(tf.exp(tf.reduce_sum(log_probs)))
+            mean_loss += probability * tf.reduce_sum(losses)
+    np.testing.assert_allclose(
+        -tape.gradient(mean_loss, logits), finite_differences(expected, LOGITS.astype(np.float64)), atol=1e-5
+    )
+
+
 def test_returns_are_what_is_still_to_come():
     np.testing.assert_allclose(returns_of(tf.constant([[1.0, -2.0, 5.0], [0.0, 0.0, 3.0]])), [[4, 3, 5], [3, 3, 3]])
 
@@ -72,8 +114,9 @@ def test_decisions_after_the_end_count_nothing_and_advantages_carry_no_gradient(
 def test_the_mean_of_the_others():
     returns = tf.constant([[1.0, 2.0, 9.0], [3.0, 4.0, 5.0], [8.0, 7.0, 7.0]])
     is_decision = tf.constant([[True, True, False], [True, True, True], [True, False, False]])
-    means = mean_of_others(returns, is_decision).numpy()
+    means, has_others = mean_of_others(returns, is_decision)
     np.testing.assert_allclose(means[0, :2], [5.5, 4])
     np.testing.assert_allclose(means[1], [4.5, 2, 0])
     assert means[2, 0] == 2
+    np.testing.assert_array_equal(has_others, [[True, True, False], [True, True, False], [True, False, False]])
     assert float(root_mean_square(returns, is_decision)) == pytest.approx(np.sqrt((1 + 4 + 9 + 16 + 25 + 64) / 6))

@@ -140,6 +140,16 @@ def test_costs_the_scores_of_all_frames_and_the_chosen_ones():
         ({"hyperparameters": {"saliency_objective": "sal"}}, "must be one of ac, sal_cl, sal_rank"),
         ({"hyperparameters": {"saliency_inputs": "video"}}, "must name features: rgb. Received: 'video'"),
         ({"hyperparameters": {"saliency_inputs": 3}}, "must be text"),
+        (
+            {
+                "hyperparameters": {
+                    "saliency_inputs": "rgb:2",
+                    "saliency_union_inputs": "rgb",
+                    "saliency_union_size": 4,
+                }
+            },
+            "saliency_union_size=4 of num_sampled_frames=4 leaves the second scorer nothing",
+        ),
     ],
 )
 def test_says_what_does_not_go_together(changes, message):
@@ -147,6 +157,11 @@ def test_says_what_does_not_go_together(changes, message):
     config.update(frame_sampling="saliency", num_sampled_frames=4)
     with pytest.raises(ValueError, match=message):
         ModelConfig(**{**config, **changes}).check_layers()
+
+
+@pytest.mark.parametrize("k, size", [(10, 8), (5, 4), (4, 3), (2, 1)])
+def test_the_first_of_two_scorers_chooses_four_frames_of_five(k, size):
+    assert make_model(k=k, saliency_union_inputs="audio").union_size == size
 
 
 def test_the_export_picks_the_same_frames_and_predicts_the_same(tmp_path):

@@ -29,11 +29,18 @@ def test_each_frame_is_classified_as_its_video():
 
 def test_the_best_places_are_told_from_the_others():
     scores = tf.constant([[1.0, 2.0, -1.0], [0.5, 0.0, 9.0], [1.0, 1.0, 1.0]])
-    usefulness = tf.constant([[0.3, 0.1, 0.2], [0.2, 0.2, 0.9], [0.5, 0.5, 0.5]])
+    usefulness = tf.constant([[0.3, 0.1, 0.2], [0.3, 0.2, 0.9], [0.5, 0.5, 0.5]])
     losses = saliency_classification_losses(scores, usefulness, VALID, num_chosen=1)
     of_first = -math.log(sigmoid(1.0)) - math.log(1 - sigmoid(2.0)) - math.log(1 - sigmoid(-1.0))
-    of_second = -math.log(sigmoid(0.5)) - math.log(1 - sigmoid(0.0))  # of equals the first is the best
+    of_second = -math.log(sigmoid(0.5)) - math.log(1 - sigmoid(0.0))
     np.testing.assert_allclose(losses, [of_first / 3, of_second / 2, 0], rtol=1e-5)
+
+
+def test_places_that_are_as_good_as_each_other_teach_nothing():
+    usefulness = tf.constant([[0.0, 0.0, 0.0], [0.4, 0.4, 0.9]])
+    is_valid = tf.constant([[True, True, True], [True, True, False]])
+    losses = saliency_classification_losses(tf.constant([[1.0, 2.0, -1.0]] * 2), usefulness, is_valid, num_chosen=1)
+    np.testing.assert_array_equal(losses, [0, 0])
 
 
 def test_the_more_useful_of_two_places_has_the_higher_score():

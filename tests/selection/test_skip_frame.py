@@ -98,6 +98,9 @@ def test_costs_its_frames_and_its_decisions():
     assert cost["macs"] == model_cost(plain)["macs"] + 9 * 81_920
     assert (cost["num_choices"], cost["bytes_read"]) == (9, 10 * 4)
     assert model_cost(model, num_frames=3)["selection_macs"] == 2 * 81_920
+    clamping = dataclasses.replace(model.model_config, hyperparameters={"skip_end": "clamp"})
+    cost = model_cost(build_without_values(clamping), num_frames=3)  # the last frame again and again
+    assert (cost["frames"], cost["num_choices"]) == (10, 9)
 
 
 # ---- learning
@@ -119,14 +122,16 @@ def losses_by_hand(model, outputs):
             "delayed": [-entropy[-1]] * num_decisions,
             "gap": [average_precision] * num_decisions,
         }[model.reward]
-    advantages = earned.copy()
+    advantages, is_judged = earned.copy(), is_decision.copy()
     for video, step in np.argwhere(is_decision) if model.baseline != "none" else ():
         others = [earned[other, step] for other in range(len(LABELS)) if other != video and is_decision[other, step]]
+        is_judged[video, step] = bool(others)
         advantages[video, step] -= np.mean(others) if others else 0.0
         advantages[video, step] -= policy["values"][video, step] if model.baseline == "value" else 0.0
-    advantages /= np.sqrt(np.mean(advantages[is_decision] ** 2))
-    losses = -advantages * policy["log_probs"] - model.entropy_weight * policy["entropies"]
+    advantages = np.where(is_judged, advantages, 0.0) / np.sqrt(np.mean(advantages[is_judged] ** 2))
+    losses = -advantages * policy["log_probs"]
     losses += 0.5 * advantages**2 if model.baseline == "value" else 0.0
+    losses -= model.entropy_weight * policy["entropies"]
     return np.where(is_decision, losses, 0.0).sum(axis=1)
 
 
@@ -143,7 +148,20 @@ def test_the_policys_loss(reward, baseline):
 def test_a_batch_of_one_video_has_no_other_to_compare_with():
     model = make_model(skip_baseline="batch")
     outputs = model.encode_and_classify({name: value[:1] for name, value in INPUTS.items()}, training=True)
-    assert np.isfinite(model.selection_losses(outputs, LABELS[:1])).all()
+    losses = model.selection_losses(outputs, LABELS[:1])
+    policy = outputs["policy"]
+    entropy = tf.reduce_sum(tf.where(policy["is_decision"], policy["entropies"], 0.0))
+    assert float(losses[0]) == pytest.approx(-model.entropy_weight * float(entropy))
+
+
+@pytest.mark.parametrize("baseline", ["value", "batch", "none"])
+def test_a_replica_without_a_video_trains_nothing(baseline):
+    model = make_model(skip_baseline=baseline, policy_backprop=True)
+    with tf.GradientTape() as tape:
+        outputs = model.encode_and_classify({name: value[:0] for name, value in INPUTS.items()}, training=True)
+        loss = tf.reduce_sum(model.selection_losses(outputs, LABELS[:0]))
+    gradients = tape.gradient(loss, model.trainable_variables, unconnected_gradients="zero")
+    assert all(not np.any(tf.convert_to_tensor(gradient)) for gradient in gradients)
 
 
 @pytest.mark.parametrize("backprop", [False, True])

@@ -27,6 +27,17 @@ def test_xla_with_a_recurrent_teacher_is_refused(tmp_path):
         train(model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2), config)
 
 
+SALIENCY = {"frame_sampling": "saliency", "hyperparameters": {"saliency_inputs": "rgb:2"}}
+
+
+def test_xla_with_a_learned_choice_of_frames_is_refused(tmp_path):
+    pattern = write_shards(tmp_path / "records", FRAMES)
+    config = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2, **SALIENCY)
+    settings = {"jit_compile": True, "initial_train_dir": str(tmp_path / "teacher")}
+    with pytest.raises(ValueError, match="--jit_compile does not go with --frame_sampling=saliency"):
+        train(config, training_config(tmp_path / "run", pattern, **settings))
+
+
 def test_xla_trains_as_tensorflow_does(tmp_path):
     pattern = write_shards(tmp_path / "records", FRAMES)
     config = model_config("FrameLevelLogisticModel", FRAMES, num_sampled_frames=2)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from yt8m_distill.analysis.paper_convention import paper_flops, published_flops
 from yt8m_distill.models import ModelConfig, VideoClassifier
+from yt8m_distill.models.low_resolution import FULL_BITS
 from yt8m_distill.models.macs import macs_by_layer
 from yt8m_distill.models.shapes import build_without_values
 
@@ -35,8 +36,9 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         params: values of all weights, with the moving averages of batch normalisation;
         trainable_params: values that training changes, without these;
         weights_bytes: bytes of all weights as the model holds them;
-        bytes_read: bytes of the record's features that the model reads: a byte a value of each frame read, and of what
-          others show to a network that chooses among them; or the float32 means of a video-level record;
+        bytes_read: bytes of the record's features that the model sees: a byte a value of each frame read, less at a
+          lower `bit_depth`, and of what others show to a network that chooses among them; or the float32 means of a
+          video-level record;
         record_bytes: bytes of these features in the whole record.
     """
     config = model.model_config
@@ -47,6 +49,9 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
     encoder = macs_by_layer([model.encoder], steps)
     classifier = macs_by_layer([model.classifier])
     bytes_of_a_row = config.schema.feature_width * (1 if config.frame_level else _BYTES_OF_A_MEAN)
+    seen_of_a_row = bytes_of_a_row
+    if config.frame_level:
+        seen_of_a_row = sum(config.seen_feature_sizes) * config.hyperparameters["bit_depth"] / FULL_BITS
     return {
         "frames": frames,
         "macs": sum(selection.values()) + sum(encoder.values()) + sum(classifier.values()),
@@ -59,7 +64,7 @@ def model_cost(model: VideoClassifier, num_frames: int = 300) -> dict:
         "params": model.count_params(),
         "trainable_params": sum(math.prod(weight.shape) for weight in model.trainable_weights),
         "weights_bytes": sum(math.prod(weight.shape) * weight.dtype.size for weight in model.weights),
-        "bytes_read": frames * bytes_of_a_row + (available - frames) * model.num_values_scored,
+        "bytes_read": round(frames * seen_of_a_row) + max(0, available - frames) * model.num_values_scored,
         "record_bytes": (num_frames if config.frame_level else 1) * bytes_of_a_row,
     }
 

@@ -68,7 +68,7 @@ def read_videos(
         best = np.argsort(-predictions, kind="stable")[:_NUM_PREDICTED].tolist()
         classes = list(dict.fromkeys([*labels[:_NUM_LABELS], *best]))
         centers, scores = scores_along_time(model, frames[0], window)
-        read = outputs["frame_indices"].numpy()[0, : int(outputs["num_frames"][0])]
+        read = _frames_read(model, outputs["frame_indices"].numpy()[0], int(outputs["num_frames"][0]), num_frames)
         yield VideoReading(
             batch["video_ids"].numpy()[0].decode("utf-8", "replace"),
             num_frames,
@@ -79,6 +79,14 @@ def read_videos(
             scores[:, classes],
             [*frames_of_selectors(num_frames, num_sampled_frames, model.max_frames), ("this model", read)],
         )
+
+
+def _frames_read(model, first_frames, num_steps, num_frames):
+    """Every frame that the model has read; it may take several in a step, of which it names the first."""
+    if model.low_resolution is None:
+        return first_frames[:num_steps]
+    sampler = model.sampler
+    return np.arange(num_frames)[: model.max_frames] if sampler is None else frames_of(sampler, num_frames)
 
 
 def scores_along_time(model: VideoClassifier, frames, window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -107,6 +115,11 @@ def frames_of_selectors(num_frames: int, num_sampled_frames: int, max_frames: in
         for method in METHODS
         if method != "stride" or max_frames % num_sampled_frames == 0  # it needs a whole number of frames between
     ]
+
+
+def spread_evenly(num_frames: int, num_chosen: int) -> np.ndarray:
+    """The frames that uniform sampling of `num_chosen` reads of a video of `num_frames`."""
+    return frames_of(FrameSampler("uniform", num_chosen, max_frames=max(num_frames, num_chosen)), num_frames)
 
 
 def frames_of(sampler: FrameSampler, num_frames: int, seed: int | None = None) -> np.ndarray:

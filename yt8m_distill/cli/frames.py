@@ -72,6 +72,7 @@ def _run(values):
 
 def _draw(output_dir, readings, names):
     from yt8m_distill.analysis.plots import save_figure
+    from yt8m_distill.analysis.video_pictures import spread_evenly
     from yt8m_distill.analysis.video_plots import chosen_figure, video_figure
 
     chosen, uniform = [], []
@@ -80,7 +81,7 @@ def _draw(output_dir, readings, names):
         save_figure(video_figure(reading, names), path)
         _logger.info("%s: %d frames, %d read", path, reading.num_frames, len(reading.chosen[-1][1]))
         chosen.append(reading.chosen[-1][1])
-        uniform.append(dict(reading.chosen)["uniform"])
+        uniform.append(spread_evenly(reading.num_frames, len(chosen[-1])))
     if not chosen:
         raise ValueError("These records hold no video with frames.")
     path = os.path.join(output_dir, "chosen_against_uniform.png")

@@ -215,7 +215,13 @@ _HYPERPARAMETER_FLAGS = (
         "What a second scorer sees, which fills the list of frames after the first one.",
     ),
     (_SALIENCY, "saliency_union_objective", flags.DEFINE_string, "sal_rank", "What teaches the second one."),
-    (_SALIENCY, "saliency_union_size", flags.DEFINE_integer, 8, "Frames that the first of two scorers chooses."),
+    (
+        _SALIENCY,
+        "saliency_union_size",
+        flags.DEFINE_integer,
+        None,
+        "Frames that the first of two scorers chooses: four of five by default.",
+    ),
     (_SALIENCY, "saliency_hidden_size", flags.DEFINE_integer, 64, "Hidden units of a scorer."),
     (
         _SALIENCY,

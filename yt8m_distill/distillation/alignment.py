@@ -28,19 +28,22 @@ def frame_state_loss(teacher: dict, student: dict):
 
 
 def upsampled(values, student: dict, teacher: dict):
-    """The student's values after each step, [B, k, ...], as the teacher's steps go: those of the last frame that both
-    have read, [B, T, ...]. That is the nearest neighbour in a student that pools frames in time.
+    """The student's values after each step, [B, k, H], as the teacher's steps go: after the last frame that both have
+    read. That is the nearest neighbour in a student that pools frames in time.
+
+    Returns:
+      values [B, T, H], and where they can be compared, bool [B, T]: where the teacher's step holds a frame, and the
+      student has read one by then.
     """
     frames, num_frames = student["frame_indices"], student["num_frames"]  # [B, k], [B]
     in_use = tf.sequence_mask(num_frames, tf.shape(frames)[1])
     ascending = tf.where(in_use, frames, frames.dtype.max)
     steps = tf.searchsorted(ascending, teacher["frame_indices"], side="right") - 1  # [B, T]
-    return tf.gather(values, tf.maximum(steps, 0), batch_dims=1)
-
-
-def valid_steps(teacher: dict):
-    """Which of the teacher's steps hold frames, bool [B, T]."""
-    return tf.sequence_mask(teacher["num_frames"], tf.shape(teacher["frame_indices"])[1])
+    rows = tf.broadcast_to(tf.range(tf.shape(steps)[0])[:, None], tf.shape(steps))
+    # Not tf.gather with batch_dims, whose gradient fails for a replica that has no video.
+    values = tf.gather_nd(values, tf.stack([rows, tf.maximum(steps, 0)], axis=-1))
+    is_step = tf.sequence_mask(teacher["num_frames"], tf.shape(steps)[1])
+    return values, is_step & (steps >= 0)
 
 
 def block_state_loss(teacher: dict, student: dict, teacher_block_length: int, student_block_length: int):

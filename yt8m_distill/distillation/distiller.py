@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.distillation.agreement import batch_agreement
-from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss, upsampled, valid_steps
+from yt8m_distill.distillation.alignment import block_state_loss, frame_state_loss, upsampled
 from yt8m_distill.distillation.distillation_config import OF_STATES, DistillationConfig
 from yt8m_distill.distillation.losses import (
     PREDICTION_KL,
@@ -217,8 +217,8 @@ class Distiller(keras.Model):
             if name == "ce":
                 return supervised_losses(self.student, self.label_loss, labels, outputs, label_weights)
             if name == "map":
-                states = upsampled(outputs["frame_states"], outputs, targets)
-                return feature_map_loss(targets["frame_states"], states, valid_steps(targets))
+                states, is_valid = upsampled(outputs["frame_states"], outputs, targets)
+                return feature_map_loss(targets["frame_states"], states, is_valid)
             if name == "frame":
                 return self._frame_prediction_loss(targets, outputs)
             return self._intermediate_loss(targets, outputs)
@@ -226,12 +226,13 @@ class Distiller(keras.Model):
         return {name: tf.reduce_sum(per_example(name)) / num_examples for name in config.losses}
 
     def _frame_prediction_loss(self, targets, outputs):
-        """The divergence of what the classifiers say of each frame's state, averaged over the teacher's frames."""
+        """The divergence of what the classifiers say of each frame's state, averaged over the teacher's frames
+        from the first on that the student has read."""
         of_teacher = tf.stop_gradient(self.teacher.classify(targets["frame_states"]))  # [B, T, C]
-        of_student = upsampled(self.student.classify(outputs["frame_states"]), outputs, targets)
+        of_student, is_valid = upsampled(self.student.classify(outputs["frame_states"]), outputs, targets)
         divergence = PREDICTION_KL[self.distillation_config.prediction_kl]
         kl = divergence(of_teacher, of_student, self.distillation_config.temperature)  # [B, T]
-        is_valid = tf.cast(valid_steps(targets), tf.float32)
+        is_valid = tf.cast(is_valid, tf.float32)
         return tf.math.divide_no_nan(tf.reduce_sum(kl * is_valid, axis=-1), tf.reduce_sum(is_valid, axis=-1))
 
     def _intermediate_loss(self, targets, outputs):

@@ -186,7 +186,7 @@ _CHECKS = {
     "saliency_objective": _one_of("ac", "sal_cl", "sal_rank"),
     "saliency_union_inputs": _text,
     "saliency_union_objective": _one_of("ac", "sal_cl", "sal_rank"),
-    "saliency_union_size": check_whole_number,
+    "saliency_union_size": _optional(check_whole_number),
     "saliency_hidden_size": check_whole_number,
     "saliency_window": check_whole_number,
 }

@@ -57,7 +57,7 @@ LEARNED_SELECTIONS = {
             "saliency_objective": "sal_rank",
             "saliency_union_inputs": "",
             "saliency_union_objective": "sal_rank",
-            "saliency_union_size": 8,
+            "saliency_union_size": None,
             "saliency_hidden_size": 64,
             "saliency_window": 5,
         },

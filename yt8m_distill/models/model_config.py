@@ -177,6 +177,8 @@ class ModelConfig:
             return 1
         if self.sampler is not None:
             return int(self.sampler.num_sampled(min(num_frames, self.max_frames)))
+        if num_frames and self.hyperparameters.get("skip_end") == "clamp":  # reads the last frame again
+            return self.num_slots
         return min(num_frames, self.num_slots)
 
     def with_num_sampled_frames(self, num_sampled_frames: int) -> ModelConfig:

@@ -30,13 +30,16 @@ def reinforce_losses(log_probs, advantages, is_decision):
 
 
 def mean_of_others(returns, is_decision):
-    """What the other episodes of the batch earn from the same decision on, float32 [B, n]; 0 where there is no other.
+    """What the other episodes of the batch earn from the same decision on: a baseline that needs no training, and does
+    not depend on the episode's own actions.
 
-    A baseline that needs no training. It does not depend on the episode's own actions.
+    Returns:
+      float32 [B, n], and which decisions have others to compare with, bool [B, n].
     """
     weights = tf.cast(is_decision, tf.float32)
-    earned = weights * returns
-    return tf.math.divide_no_nan(tf.reduce_sum(earned, axis=0) - earned, tf.reduce_sum(weights, axis=0) - weights)
+    earned, num_others = weights * returns, tf.reduce_sum(weights, axis=0) - weights
+    means = tf.math.divide_no_nan(tf.reduce_sum(earned, axis=0) - earned, num_others)
+    return means, is_decision & (num_others > 0)
 
 
 def root_mean_square(values, is_decision):

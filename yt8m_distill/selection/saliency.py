@@ -54,7 +54,7 @@ class SaliencyClassifier(VideoClassifier):
         """The arguments of this class that a `ModelConfig` asks for.
 
         Raises:
-          ValueError: inputs that the records do not have.
+          ValueError: inputs that the records do not have, or a second scorer that would choose nothing.
         """
         values = config.hyperparameters
         scorers = [_scorer(config, "saliency_inputs", values["saliency_objective"])]
@@ -63,7 +63,7 @@ class SaliencyClassifier(VideoClassifier):
         return {
             "num_sampled_frames": config.num_sampled_frames,
             "scorers": scorers,
-            "union_size": min(values["saliency_union_size"], config.num_sampled_frames),
+            "union_size": _union_size(values["saliency_union_size"], config.num_sampled_frames, len(scorers)),
             "window": values["saliency_window"],
         }
 
@@ -123,6 +123,15 @@ class SaliencyClassifier(VideoClassifier):
     def num_values_scored(self) -> int:
         """Values of each frame that any of the scorers sees."""
         return len({column for scorer in self.scorers for column in scorer.columns})
+
+
+def _union_size(given, num_sampled_frames, num_scorers):
+    size = given or max(1, num_sampled_frames * 4 // 5)  # SCSampler's 8 of 10
+    if num_scorers > 1 and size >= num_sampled_frames:
+        raise ValueError(
+            f"saliency_union_size={size} of num_sampled_frames={num_sampled_frames} leaves the second scorer nothing."
+        )
+    return size
 
 
 def _scorer(config, flag, objective):

@@ -30,6 +30,8 @@ def action_classifier_losses(logits, labels, num_frames):
 def saliency_classification_losses(scores, usefulness, is_valid, num_chosen: int):
     """SAL-CL: tell the places that are among the best `num_chosen` from the others; mean cross-entropy, float32 [B].
 
+    A video whose places are all as good as each other, such as one without labels, teaches nothing.
+
     Args:
       scores: float32 [B, W], logits of the scorer.
       usefulness: float32 [B, W], the heavy classifier's f_y of each place.
@@ -37,7 +39,10 @@ def saliency_classification_losses(scores, usefulness, is_valid, num_chosen: int
       num_chosen: places that count as good, of each video.
     """
     targets = tf.cast((rank(usefulness, is_valid) < num_chosen) & is_valid, tf.float32)
-    return _mean_of_valid(tf.nn.sigmoid_cross_entropy_with_logits(targets, scores), is_valid)
+    losses = _mean_of_valid(tf.nn.sigmoid_cross_entropy_with_logits(targets, scores), is_valid)
+    best = tf.reduce_max(tf.where(is_valid, usefulness, usefulness.dtype.min), axis=-1)
+    worst = tf.reduce_min(tf.where(is_valid, usefulness, usefulness.dtype.max), axis=-1)
+    return tf.where(best - worst > _EPSILON, losses, 0.0)
 
 
 def saliency_ranking_losses(scores, usefulness, is_valid):

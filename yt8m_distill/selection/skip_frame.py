@@ -34,7 +34,9 @@ class SkipFrameClassifier(VideoClassifier):
         after the last frame; `gap`, the video's own GAP after the last frame.
       skip_baseline: what is subtracted from the returns: `batch`, the mean return of the other videos of the batch;
         `value`, this and a linear estimate, from the state, of how far the video's own is from it; `none`. What is left
-        is divided by its root mean square over the batch, so that `skip_entropy` means the same for every reward.
+        is divided by its root mean square over the batch, so that `skip_entropy` means the same for every reward. A
+        decision that no other video of the batch has made teaches nothing, but with `none`. The batch is that of a
+        replica, and of a part of it where gradients are accumulated.
       skip_entropy: weight of the policy's entropy, which keeps it exploring.
       skip_epsilon: probability, in training, of a skip drawn from all alike.
       policy_backprop: let the policy's loss train the recurrent layers, too.
@@ -137,14 +139,14 @@ class SkipFrameClassifier(VideoClassifier):
         labels = tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
         returns = tf.stop_gradient(returns_of(self._rewards(outputs, labels)))
         policy["returns"] = returns
-        advantages = returns - self._baselines(policy, returns)  # [B, k - 1]
-        unit = tf.stop_gradient(root_mean_square(advantages, is_decision))
+        baselines, is_judged = self._baselines(policy, returns)
+        advantages = returns - baselines  # [B, k - 1]
+        unit = tf.stop_gradient(root_mean_square(advantages, is_judged))
         advantages = tf.math.divide_no_nan(advantages, unit)
-        losses = reinforce_losses(policy["log_probs"], advantages, is_decision)
-        others = -self.entropy_weight * policy["entropies"]
+        losses = reinforce_losses(policy["log_probs"], advantages, is_judged)
         if self.baseline == "value":
-            others += _VALUE_WEIGHT * advantages**2
-        return losses + tf.reduce_sum(tf.where(is_decision, others, 0.0), axis=-1)
+            losses += _VALUE_WEIGHT * tf.reduce_sum(tf.where(is_judged, advantages**2, 0.0), axis=-1)
+        return losses - self.entropy_weight * tf.reduce_sum(tf.where(is_decision, policy["entropies"], 0.0), axis=-1)
 
     def selection_metrics(self, outputs, num_examples) -> dict:
         """This replica's share of the batch's means: what an episode earned, and the entropy of a decision in nats.
@@ -171,10 +173,11 @@ class SkipFrameClassifier(VideoClassifier):
         return immediate_rewards(self.classify(tf.stop_gradient(outputs["frame_states"])), labels)
 
     def _baselines(self, policy, returns):
+        """What the returns are compared with, float32 [B, k - 1], and which decisions can be judged so."""
         if self.baseline == "none":
-            return tf.zeros_like(returns)
-        of_others = mean_of_others(returns, policy["is_decision"])
-        return of_others + policy["values"] if self.baseline == "value" else of_others
+            return tf.zeros_like(returns), policy["is_decision"]
+        of_others, has_others = mean_of_others(returns, policy["is_decision"])
+        return (of_others + policy["values"] if self.baseline == "value" else of_others), has_others
 
     def selection_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of choosing the frames of a video of so many."""
@@ -183,4 +186,4 @@ class SkipFrameClassifier(VideoClassifier):
 
     def num_choices(self, num_frames: int) -> int:
         """Decisions in a video of so many frames, at most: one after each frame read but the last."""
-        return max(0, min(self.num_sampled_frames, num_frames) - 1)
+        return max(0, self.model_config.num_read(num_frames) - 1)

@@ -53,7 +53,9 @@ class SkipPolicy(CountsMacs, keras.layers.Layer):
         if self.exploration:
             log_drawn_from = tf.math.log((1 - self.exploration) * policy + self.exploration / len(self.skips))
         actions = tf.random.categorical(log_drawn_from, 1)[:, 0]  # [B]
-        log_probs = tf.gather(log_drawn_from, actions, batch_dims=1)
+        # Not tf.gather, whose gradient fails for a replica that has no video.
+        is_drawn = tf.one_hot(actions, len(self.skips), on_value=True, off_value=False, dtype=tf.bool)
+        log_probs = tf.reduce_sum(tf.where(is_drawn, log_drawn_from, 0.0), axis=-1)
         return self._skips_of(actions), log_probs, -tf.reduce_sum(policy * log_policy, axis=-1)
 
     def _skips_of(self, actions):

@@ -64,6 +64,11 @@ def _check_learned_selection(model_config, config):
 
 
 def _check_compiles(model_config, teacher_dirs):
+    if model_config.learned_selection:
+        raise ValueError(
+            f"--jit_compile does not go with --frame_sampling={model_config.frame_sampling}, whose choices XLA cannot "
+            "compile. Leave it out."
+        )
     for name in (model_config.model, *(load_model_config(teacher_dir).model for teacher_dir in teacher_dirs)):
         if not ZOO[name].compiles:
             raise ValueError(f"--jit_compile does not go with {name}: XLA compiles no recurrent model. Leave it out.")
