@@ -245,3 +245,11 @@ def test_the_scripts_at_the_top_run_the_commands(name):
         [sys.executable, "-c", code, name], cwd=root, env={**os.environ}, capture_output=True, text=True
     )
     assert (run.returncode, run.stderr) == (0, "") and run.stdout.startswith(f"{name}: ")
+
+
+def test_help_into_a_pipe_that_nobody_reads():
+    with open("/dev/full", "w") as full:
+        run = subprocess.run(
+            [sys.executable, "-m", "yt8m_distill.cli.cost", "--help"], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert (run.returncode, run.stderr) == (0, "")

@@ -128,6 +128,7 @@ ON_FRAMES = [
         (["--optimizer=Magic"], "Unknown optimizer 'Magic'"),
         (["--label_loss=L2"], "label_loss must be one of CrossEntropyLoss"),
         (["--batch_size=0"], "batch_size must be at least 1"),
+        (["--gradient_accumulation_steps=1" + 20 * "0"], "gradient_accumulation_steps must be at most 1000000"),
         (["--batch_size=1000001"], "batch_size must be at most 1000000. Received: 1000001"),
         (["--optimizer=Yogi", "--weight_decay=0.1"], "Optimizer 'Yogi' has no weight decay"),
         (
@@ -199,7 +200,9 @@ def test_train_on_bad_records(flags, message, places, tmp_path, capsys):
     check(train.main, "train.py", [*flags, f"--train_dir={tmp_path / 'new'}"], message, places, capsys)
 
 
-@pytest.mark.parametrize("config", ["worker0:2222", '{{"cluster": {{"worker": 2}}}}'])
+@pytest.mark.parametrize(
+    "config", ["worker0:2222", '{{"cluster": {{"worker": 2}}}}', '{{"cluster": {{"worker": "worker0:2222"}}}}']
+)
 def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TF_CONFIG", config.format())
     flags = [*GOOD, f"--train_dir={tmp_path / 'new'}"]
@@ -221,6 +224,7 @@ def test_an_unreadable_cluster(config, places, tmp_path, monkeypatch, capsys):
         (["--top_k=0"], "--top_k"),
         (["--batch_size=1000001"], "--batch_size=1000001: 1000001 is not an integer in the range [1, 1000000]"),
         (["--model=LogisticModel"], "Unknown command line flag 'model'"),
+        (["--eval_interval_secs=inf"], "--eval_interval_secs=inf"),
     ],
 )
 def test_eval(flags, message, places, capsys):

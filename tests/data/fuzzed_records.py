@@ -155,7 +155,7 @@ def check_skipping(schema, count: int, folder, seed: int = 0) -> tuple[int, int]
     path = write_records(pathlib.Path(folder) / "mutants", records)
     skipped = SkippedRecords()
     read = []
-    dataset = evaluation_dataset([path], schema, BATCH_SIZE, skipped=skipped, writable_ids=True)
+    dataset = evaluation_dataset([path], schema, BATCH_SIZE, skipped=skipped, writable_ids="videos")
     for batch in dataset.as_numpy_iterator():
         read += [read_by_pipeline(batch, row, schema) for row in range(len(batch["labels"]))]
     problems = skipped.by_record()
@@ -181,7 +181,7 @@ def check_failing(schema, count: int, folder, seed: int = 1) -> int:
         path = write_records(pathlib.Path(folder) / str(number), [good, record])
         try:
             with readable_errors([path], schema):
-                (batch,) = evaluation_dataset([path], schema, 2, writable_ids=True).as_numpy_iterator()
+                (batch,) = evaluation_dataset([path], schema, 2, writable_ids="videos").as_numpy_iterator()
         except DataError as error:
             assert f"{path} record 1" in str(error) and "\n" not in str(error) and len(str(error)) < 500, error
             stopped += 1

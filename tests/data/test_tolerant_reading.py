@@ -121,12 +121,13 @@ def test_training_sees_each_good_record_once_and_again_in_the_same_order(damaged
     assert sorted(shares[0] + shares[1]) == sorted(expected)
 
 
-def test_a_run_that_resumes_goes_on_where_it_was(damaged):
+@pytest.mark.parametrize("batch_size, done", [(4, 2), (1, 3), (1, 9)])  # of batches of one, some are bad records alone
+def test_a_run_that_resumes_goes_on_where_it_was(batch_size, done, damaged):
     def batches(**options):
-        dataset = training_dataset(damaged, FRAMES, 4, seed=3, skipped=SkippedRecords(), **options)
+        dataset = training_dataset(damaged, FRAMES, batch_size, seed=3, skipped=SkippedRecords(), **options)
         return [batch[1].tolist() for batch in dataset.as_numpy_iterator()]
 
-    assert batches(skip_batches=2) == batches()[2:]
+    assert batches(skip_batches=done) == batches()[done:]
 
 
 def test_unlabelled_records_keep_their_weight(damaged, tmp_path):

@@ -1,9 +1,11 @@
 """Which ids a submission can hold, by the rule in Python and by the one in TensorFlow."""
 
+import re
+
 import hypothesis.strategies as st
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import example, given
 
 from yt8m_distill.data.errors import bad_record_message
 from yt8m_distill.data.video_ids import id_problem, require_writable_ids
@@ -43,3 +45,16 @@ def test_both_rules_are_one(video_id):
         assert id_problem(video_id)
     else:
         assert id_problem(video_id) is None
+
+
+@given(st.text(min_size=1, max_size=3))
+@example("a\x0bb")
+@example("\x85")
+@example("\u2003")
+def test_ids_of_segments_hold_no_white_space(text):
+    try:
+        require_writable_ids(tf.constant([text.encode()]), None, of_segments=True)
+    except tf.errors.InvalidArgumentError:
+        assert id_problem(text) or re.search(r"\s", text)
+    else:
+        assert not (id_problem(text) or re.search(r"\s", text))

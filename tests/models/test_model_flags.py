@@ -149,6 +149,10 @@ def test_says_which_file_is_missing(tmp_path):
         ('{"hyperparameters": [1]}', "'hyperparameters' must be an object. Received: [1]"),
         ('{"training": [1]}', "'training' must be an object. Received: [1]"),
         ('{"training": {"distillation": "x"}}', "'distillation' must be an object. Received: 'x'"),
+        ('{"training": {"distillation": []}}', "'distillation' must be an object. Received: []"),
+        ('{"model": ["LstmModel"]}', "'model' must be a string. Received: ['LstmModel']"),
+        ('{"feature_names": 5}', "'feature_names' must be a string. Received: 5"),
+        ('{"feature_sizes": [1024]}', "'feature_sizes' must be a string. Received: [1024]"),
     ],
 )
 def test_says_that_the_file_is_no_json_object(tmp_path, text, message):
@@ -194,7 +198,11 @@ def test_reads_no_flags_of_the_original():
         ({"feature_names": 3}, ""),
         ({"frame_jitter": "yes"}, "frame_jitter must be true or false. Received: 'yes'."),
         ({"every_n": 7}, "Method 'stride' needs a spacing that divides max_frames=300"),
-        ({"num_sampled_frames": "30"}, ""),
+        ({"num_sampled_frames": "30"}, "num_sampled_frames must be a whole number from 1 to 300. Received: '30'."),
+        ({"num_sampled_frames": 2.0}, "num_sampled_frames must be a whole number from 1 to 300. Received: 2.0."),
+        ({"num_sampled_frames": True}, "num_sampled_frames must be a whole number from 1 to 300. Received: True."),
+        ({"frame_percent": "50"}, "frame_percent must be a number in (0, 100]. Received: '50'."),
+        ({"hyperparameters": {"moe_l2": 10**400}}, "moe_l2 must be a number, at least 0. Received: 1000"),
         ({"frame_sampling": "first"}, "frame_sampling='first' needs a budget"),
         ({"run": "rm"}, "has a key 'run' that is unknown. Another version of this package wrote it."),
         ({"max_frames": 10**9}, "max_frames must be at most 100000. Received: 1000000000."),

@@ -272,6 +272,27 @@ def test_a_checkpoint_that_lacks_weights_is_no_run_to_go_on_with(pattern, tmp_pa
     assert str(error.value).startswith(f"{path} lacks weights or optimizer state that this run has")
 
 
+@pytest.mark.parametrize("file", ["index", "data-00000-of-00001"])
+def test_a_damaged_checkpoint_is_named(file, pattern, tmp_path):
+    config = training_config(tmp_path, pattern)
+    train(model_config(), config)
+    path = tf.train.latest_checkpoint(str(tmp_path))
+    with open(f"{path}.{file}", "r+b") as damaged:
+        damaged.truncate(os.path.getsize(damaged.name) // 2)
+    with pytest.raises(TrainDirError) as error:
+        train(model_config(), dataclasses.replace(config, num_epochs=5))
+    assert str(error.value).startswith(f"{path} is damaged (") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("text", ["[1]", "{", '{"gap": "high"}', "3"])
+def test_metrics_of_the_best_that_are_none(text, pattern, tmp_path):
+    config = training_config(tmp_path, pattern, eval_data_pattern=pattern)
+    train(model_config(), config)
+    (tmp_path / "best" / "metrics.json").write_text(text)
+    with pytest.raises(TrainDirError, match=r"best/metrics.json: holds no metrics .* Remove it"):
+        train(model_config(), dataclasses.replace(config, num_epochs=5))
+
+
 def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):
     addons = pytest.importorskip("tensorflow_addons", reason="tensorflow-addons is not installed")
     train(model_config(), training_config(tmp_path, pattern, optimizer="MovingAverage", num_epochs=2))
@@ -281,6 +302,9 @@ def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):
     assert len(slots) == 2 and addons.__version__
     for name, average in slots.items():
         np.testing.assert_array_equal(values[name], average)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("model.ckpt*")}
+    train(model_config(), training_config(tmp_path, pattern, optimizer="MovingAverage", num_epochs=2))
+    assert files == {path: path.stat().st_mtime_ns for path in tmp_path.glob("model.ckpt*")}  # nothing to write again
 
 
 # A loss that is not finite.

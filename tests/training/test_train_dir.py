@@ -248,6 +248,27 @@ def test_flags_without_a_checkpoint_bind_nobody(tmp_path):
     assert json.loads((tmp_path / "model_flags.json").read_text())["model"] == "MoeModel"
 
 
+def test_the_best_weights_of_a_run_without_a_checkpoint_are_not_those_of_the_next(tmp_path):
+    """The first evaluation may come before the first checkpoint, and a kill between the two."""
+    prepare_train_dir(model_config(), training_config(tmp_path))
+    (tmp_path / "best").mkdir()
+    (tmp_path / "best" / "metrics.json").write_text('{"gap": 0.999}')
+    prepare_train_dir(model_config(), training_config(tmp_path, label_loss="HingeLoss"))
+    assert not (tmp_path / "best").exists()
+
+
+def test_a_lost_checkpoint_is_not_overwritten_by_a_run_from_the_start(tmp_path):
+    prepare_train_dir(model_config(), training_config(tmp_path))
+    save_checkpoint(tmp_path)
+    (lost,) = tmp_path.glob("*.index")
+    lost.unlink()
+    before = files_in(tmp_path)
+    with pytest.raises(TrainDirError, match=r"whose files are not all there. Bring them back, name an older"):
+        prepare_train_dir(model_config(), training_config(tmp_path))
+    assert files_in(tmp_path) == before
+    prepare_train_dir(model_config(), training_config(tmp_path, start_new_model=True))
+
+
 def test_refuses_checkpoints_without_flags(tmp_path):
     save_checkpoint(tmp_path)
     before = files_in(tmp_path)

@@ -73,8 +73,7 @@ def run_command(
     try:
         positional = groups.values(argv)[1:]
         if groups.values["help"].value:
-            print(f"{name}: {description}\n{_usage(name, positional_flag)}{groups.help()}")
-            return OK
+            return _print_help(f"{name}: {description}\n{_usage(name, positional_flag)}{groups.help()}")
         if positional and positional_flag:
             _fill(groups.values[positional_flag], positional)
         elif positional:
@@ -116,9 +115,20 @@ def is_cluster() -> bool:
         return False
     try:
         cluster = json.loads(text).get("cluster", {})
-        return len(cluster.get("worker", [])) + len(cluster.get("chief", [])) > 1
+        workers = [cluster.get(name, []) for name in ("worker", "chief")]
+        if not all(isinstance(addresses, list) for addresses in workers):
+            raise ValueError("its workers must be lists of addresses")
+        return sum(map(len, workers)) > 1
     except (ValueError, AttributeError, TypeError) as error:
         raise ValueError(f"TF_CONFIG is not a JSON object with 'cluster' and 'task': {error}") from error
+
+
+def _print_help(text):
+    try:
+        print(text, flush=True)
+    except OSError:  # whoever read it has closed the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
 
 
 def _usage(name, positional_flag):

@@ -70,6 +70,7 @@ def _define_flags(groups):
         60.0,
         "Pause between looks for a new checkpoint.",
         lower_bound=0,
+        upper_bound=86400 * 365,
     )
     groups.add(group, flags.DEFINE_string, "output_metrics_json", "", "Write the metrics to this file, too.")
     define_strategy_flags(groups)
@@ -128,6 +129,11 @@ def _metrics_of_checkpoint(values, files, path, strategy, teacher, skipped):
     _logger.info("Loading checkpoint for eval: %s", path)
     settings = {"num_readers": values.num_readers, "strategy": strategy, "segments": values.segment_labels}
     settings["skipped"] = skipped
+    if teacher is not None and skipped is not None and teacher.schema != model.schema:
+        raise ValueError(
+            "--bad_records=skip does not go with a --teacher_dir that reads other features: a record may be bad for "
+            "one of the two. Leave one out."
+        )
     num_records = estimate_num_records(files, segments=values.segment_labels, skip_bad=skipped is not None)
     log = EvaluationLog(
         os.path.join(values.train_dir, "eval"), num_records, checkpoint_step(path), values.segment_labels

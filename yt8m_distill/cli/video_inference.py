@@ -65,7 +65,7 @@ def write_video_predictions(values, model, files, strategy, write, path, skipped
 
     batch_size = values.batch_size * strategy.num_replicas_in_sync
     log_batch_size(values, strategy, "inference")
-    settings = {"num_readers": values.num_readers, "skipped": skipped, "writable_ids": True}
+    settings = {"num_readers": values.num_readers, "skipped": skipped, "writable_ids": "videos"}
     dataset = evaluation_dataset(files, model.schema, batch_size, model.sampler, **settings)
     progress = Progress(estimate_num_records(files, skip_bad=skipped is not None))
     started = time.perf_counter()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import fractions
+import numbers
 
 import numpy as np
 import tensorflow as tf
@@ -77,9 +78,11 @@ class FrameSampler:
             )
         ((name, value),) = given.items()
         highest = 100 if name == "frame_percent" else self.max_frames
-        if not 0 < value <= highest or (name != "frame_percent" and value != int(value)):
+        kind_of_number = numbers.Real if name == "frame_percent" else numbers.Integral
+        is_number = isinstance(value, kind_of_number) and not isinstance(value, bool)
+        if not is_number or not 0 < value <= highest:
             kind = "a number in (0, 100]" if name == "frame_percent" else f"a whole number from 1 to {highest}"
-            raise ValueError(f"{name} must be {kind}. Received: {value}.")
+            raise ValueError(f"{name} must be {kind}. Received: {value!r}.")
         if self.method == "stride" and (self.spacing % 1 or self.max_frames % self.spacing):
             raise ValueError(
                 f"Method 'stride' needs a spacing that divides max_frames={self.max_frames}; {name}={value} means "

@@ -109,10 +109,12 @@ def training_dataset(
         dataset = _shuffle(_parse_segments(dataset, schema, skipped).unbatch(), 5 * batch_size, shuffle_seed)
         dataset = dataset.batch(batch_size).skip(skip_batches)
     else:
-        dataset = dataset.batch(batch_size).skip(skip_batches)
+        # Batches of nothing but bad records were no steps: which they are only parsing tells.
+        skips_parsed = skip_batches if skipped is not None else 0
+        dataset = dataset.batch(batch_size).skip(skip_batches - skips_parsed)
         beside = functools.partial(_teacher_and_weights, teacher_cache)
         settings = {"training": True, "beside": beside, "skipped": skipped}
-        dataset = _parse_batches(dataset, schema, sampler, shuffle_seed + 1, **settings)
+        dataset = _parse_batches(dataset, schema, sampler, shuffle_seed + 1, **settings).skip(skips_parsed)
     return dataset.map(_inputs_and_labels).prefetch(tf.data.AUTOTUNE)
 
 
@@ -125,7 +127,7 @@ def evaluation_dataset(
     num_readers: int = 1,
     segments: bool = False,
     skipped: SkippedRecords | None = None,
-    writable_ids: bool = False,
+    writable_ids: str = "",
 ) -> tf.data.Dataset:
     """Every record, or every rated segment, exactly once, always in the same order.
 
@@ -137,7 +139,8 @@ def evaluation_dataset(
       num_readers: files read at once. With 1, records come in the order of the files; with more, file by file in turn.
       segments: read rated segments instead of whole videos.
       skipped: leave out bad records and note them here; None fails at the first one.
-      writable_ids: a record whose id no submission CSV can hold is a bad one. Not applied to segments.
+      writable_ids: `videos`: a record whose id no submission CSV can hold is a bad one; "" for any id. Not applied to
+        segments.
 
     Returns:
       A dataset of dicts as `parse_frame_level`, `parse_video_level` or `parse_rated_segments` return them.
@@ -177,7 +180,7 @@ def window_dataset(
 ) -> tf.data.Dataset:
     """Every video cut into consecutive segments, rated or not, always in the same order; a video is parsed once.
 
-    A record whose id no submission CSV can hold is a bad one.
+    A record whose id no CSV of segments can hold is a bad one.
 
     Args:
       files: TFRecord files.
@@ -196,7 +199,7 @@ def window_dataset(
     windows_of_video = -(-schema.max_frames // SEGMENT_LENGTH)
     videos = _records_in_order(_described(sorted(files)), num_readers, skipped)
     videos = videos.batch(max(1, batch_size // windows_of_video))
-    videos = _parse_batches(videos, schema, sampler=None, sampling_seed=0, skipped=skipped, writable_ids=True)
+    videos = _parse_batches(videos, schema, sampler=None, sampling_seed=0, skipped=skipped, writable_ids="segments")
     return videos.map(cut_into_windows).rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
@@ -315,7 +318,7 @@ def _paths(records, parsed):
 
 
 def _parse_with_source(
-    dataset, parse, sampling_seed=None, beside=None, skipped=None, writable_ids=False, **settings
+    dataset, parse, sampling_seed=None, beside=None, skipped=None, writable_ids="", **settings
 ):
     """Parses batches of what `_records_of_file` gives; adds what `beside`, a function of (records, parsed), returns."""
     parse_graph = _parse_graph(parse, tuple(settings.items()))
@@ -325,7 +328,8 @@ def _parse_with_source(
         known = {name: records[name] for name in ("is_labelled",) if name in records}
         parsed = parse_graph(records["serialized"], _source(records), **known, **seeds)
         if writable_ids:
-            parsed = {**parsed, "video_ids": require_writable_ids(parsed["video_ids"], _source(records))}
+            ids = require_writable_ids(parsed["video_ids"], _source(records), writable_ids == "segments")
+            parsed = {**parsed, "video_ids": ids}
         return parsed
 
     def parse_all(records):

@@ -17,6 +17,7 @@ from yt8m_distill.data.skipped_records import SkippedRecords
 _BAD_RECORD = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
 
 
+@tf.autograph.experimental.do_not_convert
 def readable_records(path: tf.Tensor, skipped: SkippedRecords) -> tf.data.Dataset:
     """The records of a file that can be read: `serialized` string and `number` int64, its place in the file."""
 

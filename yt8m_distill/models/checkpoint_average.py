@@ -9,7 +9,13 @@ import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data.atomic_file import atomic_directory, open_atomic
-from yt8m_distill.models.checkpoints import CHECKPOINT_NAME, checkpoint_step, load_model_config, restore_weights
+from yt8m_distill.models.checkpoints import (
+    CHECKPOINT_NAME,
+    check_size,
+    checkpoint_step,
+    load_model_config,
+    restore_weights,
+)
 from yt8m_distill.models.model_flags import FILE_NAME, read_model_flags
 
 
@@ -41,7 +47,9 @@ def average_checkpoints(train_dir: str, output_dir: str, last: int) -> list[int]
     """
     paths = _last_checkpoints(train_dir, last)
     flags = read_model_flags(train_dir)
-    model = load_model_config(train_dir).build()
+    config = load_model_config(train_dir)
+    check_size(config, paths[-1])
+    model = config.build()
     sums = [np.zeros(weight.shape, np.float64) for weight in model.weights]
     for path in paths:
         restore_weights(model, path)

@@ -72,7 +72,7 @@ def load_model_config(train_dir: str) -> ModelConfig:
 
 def load_model_at(config: ModelConfig, path: str) -> VideoClassifier:
     """Builds a model and fills it from the checkpoint with the prefix `path`; raises as `restore_weights`."""
-    _check_size(config, path)
+    check_size(config, path)
     model = config.build()
     restore_weights(model, path)
     return model
@@ -100,7 +100,7 @@ def restore_weights(model: VideoClassifier, path: str) -> None:
         raise ValueError(f"{path}: does not hold the weights of this {model.name}: {reason}.") from error
 
 
-def _check_size(config, path):
+def check_size(config, path):
     """ValueError for a model of more weights than the checkpoint holds, before it takes the memory.
 
     Flags and checkpoint may come from somebody else.

@@ -79,10 +79,10 @@ def _check_types(flags, path):
         raise ValueError(f"{path}: must hold one JSON object. Received: {type(flags).__name__}.")
     training = flags.get("training", {})
     for name, value, wanted in (
-        ("label_loss", flags.get("label_loss", ""), str),
+        *((name, flags.get(name, ""), str) for name in ("model", "feature_names", "feature_sizes", "label_loss")),
         ("hyperparameters", flags.get("hyperparameters", {}), dict),
         ("training", training, dict),
-        ("distillation", (training.get("distillation") or {}) if isinstance(training, dict) else {}, dict),
+        ("distillation", training.get("distillation") if isinstance(training, dict) else None, (dict, type(None))),
     ):
         if not isinstance(value, wanted):
             kind = "a string" if wanted is str else "an object"

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 
+import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data import readable_errors, reported_skipped_records, training_dataset
@@ -163,8 +164,11 @@ class _Run:
     def _take_averages(self):
         """Gives the student the weights that an averaging optimizer (MovingAverage, SWA) kept beside its own."""
         assign = getattr(self.trainer.optimizer, "assign_average_vars", None)
-        if assign is not None and int(self.trainer.optimizer.iterations.numpy()):
-            assign(self.student.trainable_variables)
+        if assign is None or not int(self.trainer.optimizer.iterations.numpy()):
+            return
+        before = self.student.get_weights()
+        assign(self.student.trainable_variables)
+        if not all(map(np.array_equal, before, self.student.get_weights())):  # else the run was at its end before
             self._saved_step = None
 
     def _build_trainer(self):
@@ -178,7 +182,8 @@ class _Run:
         """Takes up the run that the train_dir holds, if it holds one."""
         path = tf.train.latest_checkpoint(self.config.train_dir)
         if path is not None:
-            reader = tf.train.load_checkpoint(path)
+            with _damage_named(path):
+                reader = tf.train.load_checkpoint(path)
             if not reader.has_tensor(_POSITION_KEY.format("step")):
                 raise TrainDirError(
                     f"{path} holds weights alone, not a training run that could go on. Give another --train_dir."
@@ -189,15 +194,19 @@ class _Run:
                 self.trainer = self._build_trainer()
         self._make_checkpoint()
         if path is not None:
-            try:
-                self._checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
-            except AssertionError as error:
-                raise TrainDirError(
-                    f"{path} lacks weights or optimizer state that this run has: another version of this package, or "
-                    "a run with other flags, wrote it. Give another --train_dir, or --start_new_model to delete it."
-                ) from error
+            with _damage_named(path):
+                self._restore_from(path)
             self._saved_step = self.position.step
             _logger.info("Going on from %s: step %d.", path, self.position.step)
+
+    def _restore_from(self, path):
+        try:
+            self._checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+        except AssertionError as error:
+            raise TrainDirError(
+                f"{path} lacks weights or optimizer state that this run has: another version of this package, or "
+                "a run with other flags, wrote it. Give another --train_dir, or --start_new_model to delete it."
+            ) from error
 
     def _make_checkpoint(self):
         self._position_variables = {
@@ -366,8 +375,11 @@ class _Run:
         if not tf.io.gfile.exists(self._best_metrics_path()):
             return float("-inf")
         with tf.io.gfile.GFile(self._best_metrics_path()) as file:
-            # A run that was trained on videos so far has no score of segments, and the other way round.
-            return json.loads(file.read()).get(self._score_name, float("-inf"))
+            try:
+                # A run that was trained on videos so far has no score of segments, and the other way round.
+                return float(dict(json.loads(file.read())).get(self._score_name, "-inf"))
+            except (ValueError, TypeError) as error:
+                raise TrainDirError(f"{self._best_metrics_path()}: holds no metrics ({error}). Remove it.") from error
 
     def _save_parallel_teacher(self):
         """Leaves the teacher that parallel training made as a train_dir of its own."""
@@ -399,3 +411,18 @@ def _silenced(logger, phrase):
         yield
     finally:
         logger.removeFilter(keep)
+
+
+@contextlib.contextmanager
+def _damage_named(path):
+    """TrainDirError in the place of what TensorFlow raises for a checkpoint whose files are cut or missing."""
+    try:
+        yield
+    except (IndexError, ValueError, tf.errors.OpError) as error:
+        if isinstance(error, TrainDirError):
+            raise
+        reason = str(error).split("\n")[0].split(". ")[0].rstrip(".")
+        raise TrainDirError(
+            f"{path} is damaged ({reason}). Name an older checkpoint in the file 'checkpoint' beside it, or give "
+            "--start_new_model to delete the run."
+        ) from error

@@ -59,6 +59,9 @@ def prepare_train_dir(model_config: ModelConfig, config: TrainingConfig) -> None
         empty_train_dir(train_dir)
     elif tf.train.latest_checkpoint(train_dir):
         _check_same_run(read_model_flags(train_dir), model_config, config)
+    else:
+        _check_lost_no_checkpoint(train_dir)
+        _remove_best(train_dir)
     write_model_flags(train_dir, model_config, config.label_loss, config.recorded())
 
 
@@ -71,6 +74,24 @@ def empty_train_dir(train_dir: str) -> None:
     # The flags, by which it is known, go last: who is killed in between can start again.
     for name in sorted(check_is_train_dir(train_dir), key=lambda name: name == FILE_NAME):
         _remove(os.path.join(train_dir, name))
+
+
+def _check_lost_no_checkpoint(train_dir):
+    """TrainDirError if the file that names the latest checkpoint is there, and the checkpoint is not."""
+    named = tf.train.get_checkpoint_state(train_dir)
+    if named is not None:
+        raise TrainDirError(
+            f"{train_dir} held a run up to {named.model_checkpoint_path}, whose files are not all there. Bring them "
+            f"back, name an older checkpoint in {os.path.join(train_dir, 'checkpoint')}, or give --start_new_model to "
+            "delete the run."
+        )
+
+
+def _remove_best(train_dir):
+    """Removes the best weights of a run that was killed before its first checkpoint: the next one may be another."""
+    best = os.path.join(train_dir, BEST_DIR)
+    if tf.io.gfile.exists(os.path.join(train_dir, FILE_NAME)) and tf.io.gfile.exists(best):
+        _remove(best)
 
 
 def _remove(path):

@@ -125,8 +125,10 @@ class TrainingConfig:
         ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
-        if self.batch_size > _LARGEST_BATCH:  # TensorFlow reserves room for a batch, and ends the process without it
-            raise ValueError(f"batch_size must be at most {_LARGEST_BATCH}. Received: {self.batch_size}.")
+        for name in ("batch_size", "gradient_accumulation_steps"):
+            # TensorFlow reserves room for a batch, and ends the process without it.
+            if getattr(self, name) > _LARGEST_BATCH:
+                raise ValueError(f"{name} must be at most {_LARGEST_BATCH}. Received: {getattr(self, name)}.")
         if self.max_steps is not None and self.max_steps < 0:
             raise ValueError(f"max_steps must not be negative. Received: {self.max_steps}.")
         for name in ("base_learning_rate", "learning_rate_decay", "learning_rate_decay_examples"):

@@ -106,6 +106,15 @@ def test_fault_table(modes, message, server, tmp_path):
         assert not part.exists() or CONTENT.startswith(part.read_bytes() or b"an empty one is none")
 
 
+def test_a_page_about_something_else_costs_nothing_of_what_is_here(server, tmp_path):
+    server.add(PATH, b"<html>Please log in</html>", "no_range")
+    (tmp_path / f"{LOCAL}.part").write_bytes(CONTENT[:HALF])
+    result = single_result(server, tmp_path)
+    assert result.status == FAILED
+    assert f"the server answers with 26 bytes, and {HALF} of the file are here already" in result.reason
+    assert (tmp_path / f"{LOCAL}.part").read_bytes() == CONTENT[:HALF]
+
+
 def test_a_server_that_is_not_there(tmp_path):
     with FileServer() as server:
         pass

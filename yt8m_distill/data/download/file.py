@@ -148,6 +148,7 @@ class _Transfer:
         """Appends a body to the .part; returns how many bytes of the .part are of earlier requests."""
         with self._client.open(self._url, offset) as response:
             if offset and response.status != _PARTIAL_CONTENT:  # a server without Range: the file from its start
+                self._check_is_longer(response, offset)
                 self._part.restart()
                 offset = 0
             if offset and not re.match(rf"bytes {offset}-", response.headers.get("Content-Range", "")):
@@ -161,6 +162,15 @@ class _Transfer:
                     self._part.append(piece)
                     self._on_bytes(len(piece), self._part.size, total)
         return offset
+
+
+    def _check_is_longer(self, response, offset):
+        """TransferError for a whole file that is shorter than what is here: a page that is about something else."""
+        size = content_length(response)
+        if size is not None and size < offset:
+            raise TransferError(
+                f"{self._url}: the server answers with {size} bytes, and {offset} of the file are here already"
+            )
 
 
 class _PartialFile:
