@@ -31,7 +31,7 @@ from benchmarks.processes import in_fresh_process  # noqa: E402
 from benchmarks.settings import Settings  # noqa: E402
 from benchmarks.table import format_table  # noqa: E402
 
-SECTIONS = ("reader", "inference", "selection", "training", "metrics", "startup", "weak_device")
+SECTIONS = ("reader", "inference", "selection", "training", "metrics", "memory", "startup", "weak_device")
 OK, USER_ERROR = 0, 2
 
 

@@ -27,6 +27,8 @@ class Settings:
       training_seconds: no further step is begun after so long.
       metrics_batches: batches of a whole evaluation, of the metrics and of plain Python.
       metrics_large_batches: batches of the evaluation that shows memory and time at the size of the dataset.
+      memory_files, memory_videos_per_file, memory_max_frames: the shards of the long run.
+      memory_epochs: passes over them in training.
       startup_repeats: how often each command is started; the best time counts.
     """
 
@@ -57,6 +59,10 @@ class Settings:
     training_seconds: float = 60.0
     metrics_batches: int = 8
     metrics_large_batches: int = 256
+    memory_files: int = 200
+    memory_videos_per_file: int = 50
+    memory_max_frames: int = 40
+    memory_epochs: int = 16
     startup_repeats: int = 3
 
     @classmethod
@@ -86,5 +92,9 @@ class Settings:
             training_seconds=0.0,
             metrics_batches=2,
             metrics_large_batches=2,
+            memory_files=2,
+            memory_videos_per_file=4,
+            memory_max_frames=6,
+            memory_epochs=1,
             startup_repeats=1,
         )

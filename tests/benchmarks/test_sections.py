@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import inference, metrics, reader, selection, startup, training
+from benchmarks import inference, memory, metrics, reader, selection, startup, training
 from benchmarks.settings import Settings
 
 
@@ -43,6 +43,14 @@ def test_selection_costs_little_beside_the_frames_that_are_read(settings):
     assert macs["uniform 6"] == 6 * frame + classifier
     assert macs["skip_frame 6"] == macs["uniform 6"] + 5 * 20 * 8  # five decisions among 20 skips
     assert macs["saliency 6"] == macs["uniform 6"] + 20 * (16 * 64 + 64)  # every frame is scored
+
+
+def test_memory_is_that_of_each_command_quarter_by_quarter(settings):
+    rows = memory.measure(settings)
+    assert [row["what"] for row in rows] == ["train.py, 1 passes", "eval.py", "inference.py"]
+    for row in rows:
+        quarters = [row[f"quarter {number} (MB)"] for number in (1, 2, 3, 4)]
+        assert row["videos"] == 8 and 100 < max(quarters) < 10_000  # TensorFlow alone takes as much
 
 
 def test_training_times_full_steps(settings):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.distillation.small_models import BUDGET, make_model
+from tests.distillation.small_models import BUDGET, INPUTS, NUM_FRAMES, make_model
 from yt8m_distill.models import warm_start
 
 
@@ -31,6 +31,23 @@ def test_lets_batch_normalization_adapt():
     np.testing.assert_array_equal(norm.moving_mean, teacher.encoder.input_norm.moving_mean)
     norm(np.full([1, 2, norm.moving_mean.shape[0]], 1.0, np.float32), training=True)
     np.testing.assert_allclose(norm.moving_mean, np.full(norm.moving_mean.shape, 0.1 * 5 + 0.9 * 1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["DbofModel", "NetVLADModelLF", "NeXtVLADModel"])
+def test_a_model_whose_network_is_frozen_starts_from_one_that_is_not(name):
+    """Keras lists the weights of layers with batch normalisation in another order once they are frozen."""
+    small = {
+        "DbofModel": {"dbof_cluster_size": 3, "dbof_hidden_size": 2},
+        "NetVLADModelLF": {"netvlad_cluster_size": 2, "netvlad_hidden_size": 3},
+        "NeXtVLADModel": {"nextvlad_cluster_size": 2, "nextvlad_hidden_size": 8, "groups": 2},
+    }[name]
+    trained = make_model(1, name, **small)
+    trained.set_weights([np.random.default_rng(0).uniform(size=weight.shape) for weight in trained.get_weights()])
+    chooser = make_model(2, name, frame_sampling="saliency", saliency_inputs="rgb", **BUDGET, **small)
+    warm_start(chooser, trained, "a chooser")
+    assert not chooser.encoder.trainable and trained.encoder.trainable
+    few = {"sampled_frames": INPUTS["frames"][:, :4], "num_sampled_frames": np.minimum(NUM_FRAMES, 4)}
+    np.testing.assert_allclose(chooser(few)["predictions"], trained(few)["predictions"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from yt8m_distill.models.batch_normalization import BatchNormalization
 from yt8m_distill.models.video_classifier import VideoClassifier
+from yt8m_distill.stack import keras
 
 
 def warm_start(model: VideoClassifier, source: VideoClassifier, subject: str) -> None:
@@ -26,8 +27,8 @@ def warm_start(model: VideoClassifier, source: VideoClassifier, subject: str) ->
             f"{subject} needs weights of its own shapes, but the shapes differ: "
             f"{_shapes(source)} there, {_shapes(model)} here."
         )
-    for part, of_source in zip(_parts(model), _parts(source)):
-        part.set_weights(of_source.get_weights())
+    values = keras.backend.batch_get_value(_weights(source))
+    keras.backend.batch_set_value(list(zip(_weights(model), values)))
     for layer in model.submodules:
         if isinstance(layer, BatchNormalization):
             layer.num_updates.assign(0.0)
@@ -38,9 +39,16 @@ def can_warm_start(model: VideoClassifier, source: VideoClassifier) -> bool:
     return _shapes(model) == _shapes(source)
 
 
-def _parts(model):
-    return [model.encoder, model.classifier]
-
-
 def _shapes(model):
-    return [tuple(weight.shape) for part in _parts(model) for weight in part.weights]
+    return [tuple(weight.shape) for weight in _weights(model)]
+
+
+def _weights(model):
+    """Those of encoder and classifier. Keras lists them in another order where they are frozen; here they are not."""
+    weights = []
+    for part in (model.encoder, model.classifier):
+        is_trainable = part.trainable
+        part.trainable = True
+        weights += part.weights
+        part.trainable = is_trainable
+    return weights
