@@ -136,6 +136,18 @@ def test_an_archive_predicts_the_same(trained, tmp_path):
     assert unpacked.read_bytes() == original.read_bytes()
 
 
+def test_an_unpacked_model_is_not_replaced_while_it_is_used(trained, tmp_path, monkeypatch, capsys):
+    archive = tmp_path / "model.tgz"
+    assert infer(f"--train_dir={trained.train_dir}", f"--output_model_tgz={archive}") == 0
+    flags = [f"--input_model_tgz={archive}", f"--untar_model_dir={tmp_path / 'unpacked'}", "--output_file=none.csv"]
+    flags.append(f"--input_data_pattern={trained.pattern}")
+    statuses = []
+    monkeypatch.setattr(inference, "_infer", lambda *_: statuses.append(infer(*flags)))
+    assert infer(*flags) == 0 and statuses == [2]
+    assert "Another inference.py uses --untar_model_dir=" in capsys.readouterr().err
+    assert infer(*flags) == 0  # once the other has ended
+
+
 def test_the_export_serves_the_same(trained, predictions, videos, tmp_path):
     flags = [f"--train_dir={trained.train_dir}", f"--output_dir={tmp_path / 'export'}", "--top_k=2"]
     assert export_model.main(["export_model.py", *flags, "--checkpoint=best"]) == 0

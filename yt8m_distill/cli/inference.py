@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import logging
 import os
+import tempfile
 
 from absl import flags
 
@@ -72,9 +75,6 @@ def _define_flags(groups):
 
 
 def _run(values):
-    from yt8m_distill.models import checkpoint_path
-    from yt8m_distill.serving import pack_model, unpack_model
-
     check_shard_flags(values)
     if values.merge_shards:
         merge_shards(values)
@@ -92,11 +92,32 @@ def _run(values):
     check_segment_flags(values)
     check_format_flags(values)
     shard = shard_from(values)
-    train_dir = values.train_dir
-    if values.input_model_tgz:
-        # Shards on one machine must not replace the model that another is reading.
-        train_dir = shard.part_of(values.untar_model_dir) if shard else values.untar_model_dir
-        unpack_model(values.input_model_tgz, train_dir)
+    with _model_dir(values, shard) as train_dir:
+        _infer(values, train_dir, shard)
+
+
+@contextlib.contextmanager
+def _model_dir(values, shard):
+    """The directory of the model, unpacked if it comes in an archive, and kept from other processes meanwhile."""
+    from yt8m_distill.data.directory_lock import lock_directory
+    from yt8m_distill.serving import unpack_model
+
+    if not values.input_model_tgz:
+        yield values.train_dir
+        return
+    # Shards on one machine must not replace the model that another is reading.
+    directory = shard.part_of(values.untar_model_dir) if shard else values.untar_model_dir
+    name = hashlib.sha256(os.path.realpath(directory).encode()).hexdigest()[:16]
+    refusal = f"Another inference.py uses --untar_model_dir={directory}. Wait for it, or give another directory"
+    with lock_directory(tempfile.gettempdir(), f".yt8m_untar_{name}.lock", refusal):
+        unpack_model(values.input_model_tgz, directory)
+        yield directory
+
+
+def _infer(values, train_dir, shard):
+    from yt8m_distill.models import checkpoint_path
+    from yt8m_distill.serving import pack_model
+
     path = checkpoint_path(train_dir, values.checkpoint)
     if values.output_model_tgz and (shard is None or shard.index == 0):
         pack_model(os.path.join(train_dir, "model_flags.json"), path, values.output_model_tgz)
