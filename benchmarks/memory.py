@@ -77,5 +77,13 @@ def _megabytes_of_command(arguments):
 
 
 def _megabytes_of(pid):
-    shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True)
-    return int(shown.stdout or 0) * 1024 / 1e6
+    """What a process holds; 0 if it has ended."""
+    if sys.platform == "linux":
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return 0.0
+        kilobytes = next((line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")), 0)
+    else:
+        kilobytes = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True).stdout or 0
+    return int(kilobytes) * 1024 / 1e6
