@@ -99,9 +99,17 @@ def test_agreement_of_those_that_recorded_it(tmp_path):
 
 
 def test_costs_are_means(tmp_path):
-    cells = cells_of(tables.cost_table(results_of(tmp_path)))
-    assert cells["baseline", "Uniform"]["k=6"] == "2 M / 5 M / 3.5 s"
-    assert cells["fair baseline", "Jitter"]["k=6"] == "– / – / –"
+    tmp_path.joinpath("timings.csv").write_text(
+        "model,method,num_sampled_frames,timed,seconds_per_1000_videos\n"
+        "HierarchicalLstmModel,Teacher,,a,2.5\n"
+        "HierarchicalLstmModel,Uniform,6,b,0.5\n"
+        "HierarchicalLstmModel,Uniform,10,c,0.75\n"
+    )
+    results = results_of(tmp_path)
+    cells = cells_of(tables.cost_table(results))
+    assert cells["baseline", "Uniform"] == {"k=6": "2 M / 5 M / 3.5 s / 0.50 s", "k=10": "– / – / – / 0.75 s"}
+    assert cells["fair baseline", "Jitter"]["k=6"] == "– / – / – / –"
+    assert tables.teacher_cost_text(results) == "– / – / – / 2.50 s"
 
 
 def test_numbers_are_written_as_the_published_ones():

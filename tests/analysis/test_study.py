@@ -9,7 +9,7 @@ from tests.analysis.tiny_grid import tiny_grid, write_tiny_records
 from yt8m_distill.analysis import model_cost
 from yt8m_distill.analysis.study import Study
 from yt8m_distill.analysis.study_grid import make_grid
-from yt8m_distill.analysis.study_run import COLUMNS, StudyRun
+from yt8m_distill.analysis.study_run import COLUMNS, StudyRun, data_fingerprint
 from yt8m_distill.data import list_record_files
 from yt8m_distill.data.directory_lock import lock_directory
 from yt8m_distill.models import checkpoint_path, load_model, restore_weights
@@ -124,6 +124,17 @@ def test_other_records_and_another_teacher_are_a_change(finished, pattern, tmp_p
     study = study_of(finished, pattern, SERIAL, ANY_K, teacher={"training": {"num_epochs": 2}})
     done = {run.name for run in study.runs if study.rows_of(run) is not None}
     assert done == {"uniform_k2_s0", "any-k_k2_s0"}
+
+
+@pytest.mark.parametrize("place", [0, 99_000])
+def test_data_of_the_same_names_and_sizes_have_another_fingerprint(tmp_path, place):
+    content = bytearray(100_001)
+    (tmp_path / "a").write_bytes(content)
+    before = data_fingerprint(str(tmp_path / "a"))
+    assert data_fingerprint(str(tmp_path / "a")) == before
+    content[place] = 1
+    (tmp_path / "a").write_bytes(content)
+    assert data_fingerprint(str(tmp_path / "a")) != before
 
 
 def test_teachers_come_first_then_seed_by_seed(pattern, tmp_path, executed):

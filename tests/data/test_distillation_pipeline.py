@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,7 +14,7 @@ from yt8m_distill.data.frame_sampling import FrameSampler
 from yt8m_distill.data.pipeline import readable_errors, training_dataset, unlabelled_dataset
 from yt8m_distill.data.schema import RecordSchema
 from yt8m_distill.data.teacher_cache import TeacherCache
-from yt8m_distill.data.teacher_records import TeacherRecords
+from yt8m_distill.data.teacher_records import TeacherRecords, fingerprints
 
 MEANS = RecordSchema(("mean_rgb",), (4,), num_classes=5)
 FRAMES = RecordSchema(("rgb",), (4,), frame_features=True, num_classes=5, max_frames=8)
@@ -29,11 +31,14 @@ def said_of(video_id):
 
 
 def write_cache(folder, files, ids_of_files):
+    """A cache of videos as they are in files, or of others in their places."""
     cache = TeacherCache(str(folder), [{"weights": "a"}], RECORDS)
     for file, ids in zip(files, ids_of_files):
         predictions, encodings = zip(*map(said_of, ids))
         tf.io.gfile.makedirs(cache.path_of(file).rpartition("/")[0])
-        records = RECORDS.serialize([video_id.encode() for video_id in ids], predictions, encodings)
+        videos = list(tf.data.TFRecordDataset(file).as_numpy_iterator())
+        video_ids = [video_id.encode() for video_id in ids]
+        records = RECORDS.serialize(video_ids, fingerprints(videos).numpy(), predictions, encodings)
         write_records(cache.path_of(file), records)
         cache.add(file, len(ids))
     return cache
@@ -125,6 +130,17 @@ def test_videos_that_have_changed_places_are_refused(places, tmp_path):
     refused = pytest.raises(DataError, match=r"shard01.tfrecord record \d: the teacher cache holds another video")
     with refused, readable_errors(labelled, MEANS):
         list(training_dataset(labelled, MEANS, 4, teacher_cache=cache))
+
+
+def test_videos_whose_frames_have_changed_places_are_refused(tmp_path):
+    files = write_videos(tmp_path, VIDEOS[:6], FRAMES)
+    cache = write_cache(tmp_path / "cache", files, [ids_of(VIDEOS[:6])])
+    backwards = [dataclasses.replace(video, frames=video.frames[::-1]) for video in VIDEOS[:6]]
+    assert write_videos(tmp_path, backwards, FRAMES) == files
+    cache.check_files(files)  # by name and size they are the same
+    refused = pytest.raises(DataError, match=r"record \d: it is not as the teacher saw it; the records have changed")
+    with refused, readable_errors(files, FRAMES):
+        list(training_dataset(files, FRAMES, 6, teacher_cache=cache))
 
 
 def test_a_damaged_cache_is_named(places, tmp_path):

@@ -28,7 +28,7 @@ def cache(tmp_path, video_file):
 
 def test_the_manifest_on_disk(cache, tmp_path):
     assert json.loads((tmp_path / "cache" / "manifest.json").read_text()) == {
-        "version": 1,
+        "version": 2,
         "layout": {"num_classes": 5, "top_n": 2, "encoding_size": 0},
         "teachers": [TEACHER],
         "shards": {"train/a.tfrecord": {"bytes": 6, "records": 3, "cache_bytes": 4}},
@@ -98,7 +98,7 @@ def test_files_of_one_name():
         (None, "is no teacher cache: it has no manifest.json"),
         ("{", "is no manifest of a teacher cache"),
         ("[]", "is no manifest of a teacher cache"),
-        ('{"version": 2}', "has version 2, this package reads 1"),
+        ('{"version": 1}', "has version 1, this package reads 2"),
     ],
 )
 def test_what_is_no_cache(manifest, message, tmp_path):

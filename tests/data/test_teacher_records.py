@@ -2,24 +2,27 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yt8m_distill.data.teacher_records import TeacherRecords
+from yt8m_distill.data.teacher_records import TeacherRecords, fingerprints
 
 IDS = [b"v000", b"v001"]
+VIDEOS = [b"the record of v000", b"the record of v001"]
+FINGERPRINTS = fingerprints(VIDEOS).numpy()
 PREDICTIONS = np.array([[0.5, 0.01, 0.9998, 0.03, 0.02], [1e-6, 0.25, 0.0, 1.0, 0.75]])
 ENCODINGS = np.array([[1.5, -2.0], [1e6, 0.0001]])
 SOURCE = tf.constant(["in a record 0", "in a record 1"])
 
 
-def parse(records, serialized, ids=IDS):
-    return records.parse(tf.constant(serialized), tf.constant(ids), SOURCE)
+def parse(records, serialized, ids=IDS, videos=VIDEOS):
+    return records.parse(tf.constant(serialized), tf.constant(ids), tf.constant(videos), SOURCE)
 
 
 def test_the_record_on_disk():
     """The format is frozen: a change would make every cache unreadable."""
-    (record, _) = TeacherRecords(5, 2, 2).serialize(IDS, PREDICTIONS, ENCODINGS)
+    (record, _) = TeacherRecords(5, 2, 2).serialize(IDS, FINGERPRINTS, PREDICTIONS, ENCODINGS)
     features = tf.train.Example.FromString(record).features.feature
-    assert sorted(features) == ["classes", "encoding", "id", "logits", "rest"]
+    assert sorted(features) == ["classes", "encoding", "id", "logits", "rest", "video"]
     assert features["id"].bytes_list.value[0] == b"v000"
+    assert features["video"].int64_list.value[0] == 7099044783127633480  # of another TensorFlow or machine, too
     assert features["classes"].bytes_list.value[0] == b"\x00\x00\x02\x00"
     # 0 in float16, and log(.9998 / .0002) = 8.517 in steps of 1/128: 8.5156 = (1 + 66/1024) 8.
     assert features["logits"].bytes_list.value[0] == b"\x00\x00\x42\x48"
@@ -28,7 +31,7 @@ def test_the_record_on_disk():
 
 
 def test_the_rest_gets_the_mean_of_what_is_left():
-    parsed = parse(TeacherRecords(5, 2), TeacherRecords(5, 2).serialize(IDS, PREDICTIONS))
+    parsed = parse(TeacherRecords(5, 2), TeacherRecords(5, 2).serialize(IDS, FINGERPRINTS, PREDICTIONS))
     rest = (1e-6 + 0.25 + 0) / 3
     expected = [[0.5, 0.02, 0.9998, 0.02, 0.02], [rest, rest, rest, 1.0, 0.75]]
     assert list(parsed) == ["teacher_predictions"]
@@ -42,7 +45,8 @@ def test_all_classes_keep_three_digits_of_p_and_of_1_minus_p():
     predictions = 1 / (1 + np.exp(-logits))
     records = TeacherRecords(300, 300)
     ids = [b"%d" % number for number in range(20)]
-    parsed = records.parse(tf.constant(records.serialize(ids, predictions)), tf.constant(ids), tf.constant(ids))
+    serialized = tf.constant(records.serialize(ids, fingerprints(ids).numpy(), predictions))
+    parsed = records.parse(serialized, *[tf.constant(ids)] * 3)
     kept = parsed["teacher_predictions"].numpy()
     assert kept.dtype == np.float32
     np.testing.assert_allclose(kept, predictions, rtol=5e-3)
@@ -51,16 +55,18 @@ def test_all_classes_keep_three_digits_of_p_and_of_1_minus_p():
 
 def test_encodings_are_float16_within_its_range():
     records = TeacherRecords(5, 1, 2)
-    parsed = parse(records, records.serialize(IDS, PREDICTIONS, ENCODINGS))
+    parsed = parse(records, records.serialize(IDS, FINGERPRINTS, PREDICTIONS, ENCODINGS))
     assert parsed["teacher_encoding"].dtype == tf.float32
     np.testing.assert_allclose(parsed["teacher_encoding"], [[1.5, -2.0], [65504, 0.0001]], rtol=1e-3)
 
 
 def test_a_record_of_another_video_is_refused():
     records = TeacherRecords(5, 1)
-    serialized = records.serialize(IDS, PREDICTIONS)
+    serialized = records.serialize(IDS, FINGERPRINTS, PREDICTIONS)
     with pytest.raises(tf.errors.InvalidArgumentError, match=r"video 'v002' in a record 1: .* another video"):
         parse(records, serialized, [b"v000", b"v002"])
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"video 'v001' in a record 1: it is not as the teacher"):
+        parse(records, serialized, videos=[VIDEOS[0], b"the record of v001 with one more byte"])
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,8 @@ def read(cache, files):
     dataset = tf.data.TFRecordDataset([cache.path_of(file) for file in files])
     serialized = list(dataset.as_numpy_iterator())
     ids = tf.constant([video.video_id for video in VIDEOS])
-    return cache.records.parse(tf.constant(serialized), ids, ids)
+    videos = list(tf.data.TFRecordDataset(files).as_numpy_iterator())
+    return cache.records.parse(tf.constant(serialized), ids, tf.constant(videos), ids)
 
 
 def outputs_of(teacher):

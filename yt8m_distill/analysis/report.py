@@ -180,7 +180,8 @@ def _agreement(results: StudyResults) -> str:
 def _costs(results: StudyResults) -> str:
     return (
         "### Costs\n\n"
-        "Parameters / multiply-accumulates (MACs) a video of full length / seconds a pass over the training records. "
+        "Parameters / multiply-accumulates (MACs) a video of full length / seconds a pass over the training records, "
+        "other runs beside it / seconds per 1000 evaluation videos from records to predictions, nothing beside it. "
         f"Teacher: {tables.teacher_cost_text(results)}.\n\n{tables.cost_table(results)}"
     )
 

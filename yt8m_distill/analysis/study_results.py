@@ -10,6 +10,7 @@ import pandas as pd
 
 from yt8m_distill.analysis.study_grid import StudyGrid, read_grid
 from yt8m_distill.analysis.study_run import COLUMNS, StudyRun
+from yt8m_distill.analysis.study_timing import TIMING_KEYS, read_timings
 
 # Groups of methods that the report treats apart; all others are shown as they are called.
 TEACHER = "teacher"  # sees all frames
@@ -76,8 +77,8 @@ class StudyResults:
 
     Attributes:
       model: name in the zoo.
-      runs: a row a run and number of frames, in the order of the grid; columns are those of results.csv and
-        `checkpoint`. What an unfinished run would measure is NaN.
+      runs: a row a run and number of frames, in the order of the grid; columns are those of results.csv, `checkpoint`
+        and, from timings.csv, `seconds_per_1000_videos`. What an unfinished run would measure is NaN.
     """
 
     model: str
@@ -163,7 +164,7 @@ class StudyResults:
 
 
 def read_study(study_dir: str) -> StudyState:
-    """Reads the grid of a study, `grid.json`, and the runs it has finished, `results.csv`.
+    """Reads the grid of a study, `grid.json`, the runs it has finished, `results.csv`, and their times, `timings.csv`.
 
     Raises:
       OSError: one of the files is not there.
@@ -173,6 +174,7 @@ def read_study(study_dir: str) -> StudyState:
     finished = _read_results(os.path.join(study_dir, "results.csv"))
     planned = pd.DataFrame([row for run in grid.runs for row in _planned_rows(run)])
     runs = planned.merge(finished[_ROW + _MEASURED], how="left", on=_ROW, validate="one_to_one")
+    runs = runs.merge(read_timings(study_dir), how="left", on=list(TIMING_KEYS), validate="many_to_one")
     unfinished = runs.loc[runs["gap"].isna(), "run"].unique()
     return StudyState(
         grid,
@@ -185,10 +187,9 @@ def read_study(study_dir: str) -> StudyState:
 
 def _planned_rows(run: StudyRun) -> list[dict]:
     """What is known of the rows of a run before it has finished."""
-    model = run.model
     row = {**run.columns, "checkpoint": run.checkpoint}
-    ks = model.frame_budgets or [model.num_slots if model.has_frame_budget else float("nan")]
-    return [{**row, "num_sampled_frames": float(k)} for k in ks]
+    budgets = [model.frame_budget for model in run.evaluated_models]
+    return [{**row, "num_sampled_frames": float("nan") if k is None else float(k)} for k in budgets]
 
 
 def _read_results(path):

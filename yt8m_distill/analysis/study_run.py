@@ -62,6 +62,7 @@ _METRICS = ("gap", "map", "hit_at_one", "perr", "loss", "top_1_agreement", "top_
 _MODELS_KEPT = 4
 _TEACHERS_REMEMBERED = 4
 _BATCH_SIZE = 512
+_BYTES_OF_AN_END = 65536
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,6 +139,13 @@ class StudyRun:
         return (*self.train_data_patterns, self.eval_data_pattern)
 
     @property
+    def evaluated_models(self) -> list[ModelConfig]:
+        """What its rows are of: the model, or a student of several `frame_budgets` at each of them."""
+        if not self.model.frame_budgets:
+            return [self.model]
+        return [self.model.with_num_sampled_frames(budget) for budget in self.model.frame_budgets]
+
+    @property
     def columns(self) -> dict:
         """The columns of its rows that are known before it has run."""
         losses = self.distillation.losses if self.distillation else ()
@@ -202,7 +210,7 @@ class StudyRun:
         }
         of_teacher = _of_own_teacher(self, config)
         row["teacher_gap"] = of_teacher.gap if of_teacher else None
-        return [{**row, **_evaluated(self, model, config, of_teacher)} for model in _evaluated_models(self.model)]
+        return [{**row, **_evaluated(self, model, config, of_teacher)} for model in self.evaluated_models]
 
     def _evaluated_choice(self, study_dir):
         source = train_dir_of(study_dir, self.starts_from)
@@ -234,14 +242,20 @@ def cache_dir_of(study_dir: str, teachers: tuple[str, ...]) -> str:
 
 
 def data_fingerprint(*patterns: str) -> str:
-    """Names and sizes of record files as a hash; other data under the same pattern is likely to have another.
+    """Names, sizes and both ends of record files as a hash; other data of the same pattern is likely to have another.
 
     Raises:
       DataError: a pattern without files.
     """
-    files = [path for pattern in patterns for path in list_record_files(pattern)]
-    listing = json.dumps([(os.path.basename(path), tf.io.gfile.stat(path).length) for path in files])
-    return hashlib.sha256(listing.encode()).hexdigest()[:16]
+    digest = hashlib.sha256()
+    for path in [path for pattern in patterns for path in list_record_files(pattern)]:
+        num_bytes = tf.io.gfile.stat(path).length
+        digest.update(f"{os.path.basename(path)} {num_bytes}\n".encode())
+        with tf.io.gfile.GFile(path, "rb") as file:
+            digest.update(file.read(_BYTES_OF_AN_END))
+            file.seek(max(0, num_bytes - _BYTES_OF_AN_END))
+            digest.update(file.read(_BYTES_OF_AN_END))
+    return digest.hexdigest()[:16]
 
 
 def _evaluated(run, model_config, config, of_teacher):
@@ -256,16 +270,10 @@ def _evaluated(run, model_config, config, of_teacher):
 def _costs(model_config):
     cost = model_cost(build_without_values(model_config), model_config.max_frames)
     return {
-        "num_sampled_frames": model_config.num_slots if model_config.has_frame_budget else None,
+        "num_sampled_frames": model_config.frame_budget,
         "macs": cost["macs"],
         "params": cost["params"],
     }
-
-
-def _evaluated_models(model):
-    if not model.frame_budgets:
-        return [model]
-    return [model.with_num_sampled_frames(budget) for budget in model.frame_budgets]
 
 
 def _of_own_teacher(run, config):

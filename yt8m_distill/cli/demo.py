@@ -130,19 +130,13 @@ def _command(module, program, *arguments):
 def _cost(train_dir, pattern):
     """Cost of a 300-frame video, and the measured time of 1000 validation videos from records to predictions."""
     from yt8m_distill.analysis import model_cost
-    from yt8m_distill.data import evaluation_dataset, list_record_files
-    from yt8m_distill.models import load_model, predict_batches
+    from yt8m_distill.analysis.timing import seconds_per_1000_videos
+    from yt8m_distill.data import list_record_files
+    from yt8m_distill.models import load_model
 
     model = load_model(train_dir)
-    config = model.model_config
-    dataset = evaluation_dataset(list_record_files(pattern), config.schema, 100, config.sampler)
-    seconds = []
-    for _ in range(2):  # the first pass traces the model
-        start = time.perf_counter()
-        num_videos = sum(len(batch["video_ids"]) for batch in predict_batches(model, dataset))
-        seconds.append(time.perf_counter() - start)
-    cost = model_cost(model)
-    return {"frames": cost["frames"], "macs": cost["macs"], "seconds": min(seconds) * 1000 / num_videos}
+    cost, seconds = model_cost(model), seconds_per_1000_videos(model, list_record_files(pattern), batch_size=100)
+    return {"frames": cost["frames"], "macs": cost["macs"], "seconds": seconds}
 
 
 def _serve_one_record(saved_model, path):

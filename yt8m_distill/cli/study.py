@@ -58,6 +58,7 @@ def _run(values):
     from yt8m_distill.analysis.study import Study
     from yt8m_distill.analysis.study_grid import make_grid, read_grid
     from yt8m_distill.analysis.study_smoke import smoke_grid, write_smoke_records
+    from yt8m_distill.analysis.study_timing import write_timings
 
     if not values.output_dir:
         raise ValueError("--output_dir must be given.")
@@ -80,6 +81,7 @@ def _run(values):
         _write_report(study)
     else:
         failed = study.execute(*_processes_and_threads(values.num_processes))
+        write_timings(study.study_dir, [run for run in grid.runs if study.rows_of(run)])
         _write_report(study)
         if failed:
             names = ", ".join(failed)

@@ -18,11 +18,12 @@ from yt8m_distill.data.segment_parser import SEGMENT_LENGTH, parse_rated_segment
 from yt8m_distill.data.segment_windows import cut_into_windows
 from yt8m_distill.data.skipped_records import SkippedRecords
 from yt8m_distill.data.teacher_cache import TeacherCache
+from yt8m_distill.data.teacher_records import fingerprints
 from yt8m_distill.data.tolerant_reading import parse_good_records, readable_records
 from yt8m_distill.data.video_ids import require_writable_ids
 
 # What the parsers return beside a model's inputs.
-NOT_INPUTS = ("video_ids", "paths", "start_times", "labels", "label_weights")
+NOT_INPUTS = ("video_ids", "paths", "fingerprints", "start_times", "labels", "label_weights")
 
 _MIN_SHUFFLE_BUFFER = 1000
 # Records parsed at once where a batch is not one of records: their undecoded frames take some 20 MB.
@@ -163,11 +164,12 @@ def unlabelled_dataset(
     """Every record once, file by file in the order of their names, whatever its labels.
 
     Returns:
-      A dataset of dicts as `evaluation_dataset` of videos, with labels that are all False, and `paths` string [B]: the
-      file that each record is from.
+      A dataset of dicts as `evaluation_dataset` of videos, with labels that are all False, `paths` string [B], the file
+      that each record is from, and `fingerprints` int64 [B] of the records.
     """
     dataset = _records_in_order(_described(sorted(files), unlabelled_files=files), num_readers=1).batch(batch_size)
-    return _parse_batches(dataset, schema, sampler, sampling_seed=0, beside=_paths).prefetch(tf.data.AUTOTUNE)
+    dataset = _parse_batches(dataset, schema, sampler, sampling_seed=0, beside=_paths_and_fingerprints)
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def window_dataset(
@@ -307,14 +309,15 @@ def _teacher_and_weights(teacher_cache, records, parsed):
     """What training batches hold beside what the parser makes of the records."""
     added = {}
     if teacher_cache is not None:
-        added.update(teacher_cache.records.parse(records["teacher"], parsed["video_ids"], _source(records)))
+        videos = parsed["video_ids"], records["serialized"]
+        added.update(teacher_cache.records.parse(records["teacher"], *videos, _source(records)))
     if "is_labelled" in records:
         added["label_weights"] = tf.cast(records["is_labelled"], tf.float32)[:, None]  # [B, 1]
     return added
 
 
-def _paths(records, parsed):
-    return {"paths": records["path"]}
+def _paths_and_fingerprints(records, parsed):
+    return {"paths": records["path"], "fingerprints": fingerprints(records["serialized"])}
 
 
 def _parse_with_source(

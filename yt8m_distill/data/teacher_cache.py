@@ -5,7 +5,7 @@
 
 A file of videos is known by its own name and that of its folder, so that the data may move as a whole. The manifest
 says which teacher it was, and of each file how large it was: a cache of other files is refused before training, and
-one of other videos by the id of the first that differs.
+one of other videos, or of the same with other frames, at the first that differs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from yt8m_distill.data.errors import DataError
 from yt8m_distill.data.teacher_records import TeacherRecords
 
 MANIFEST = "manifest.json"
-_VERSION = 1
+_VERSION = 2
 
 
 class TeacherCache:

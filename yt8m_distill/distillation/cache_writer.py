@@ -116,7 +116,7 @@ def _rows(records, teacher, files, batch_size, strategy, on_batch):
         if not np.isfinite(outputs).all():
             raise ValueError("The teacher predicts NaN or infinity: it has nothing to teach. Give another one.")
         predictions, encodings = outputs[:, : records.num_classes], outputs[:, records.num_classes :]
-        serialized = records.serialize(batch["video_ids"], predictions, encodings)
+        serialized = records.serialize(batch["video_ids"], batch["fingerprints"], predictions, encodings)
         yield from zip((path.decode() for path in batch["paths"]), serialized)
         total += len(serialized)
         if on_batch is not None:

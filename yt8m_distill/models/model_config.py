@@ -142,6 +142,11 @@ class ModelConfig:
         return self.sampler.num_slots if self.sampler else self.max_frames
 
     @property
+    def frame_budget(self) -> int | None:
+        """k: frames that are chosen of the longest video; None of a model that reads all frames, or none."""
+        return self.num_slots if self.has_frame_budget else None
+
+    @property
     def num_steps(self) -> int:
         """Steps in time that the encoder takes for `num_slots` frames: fewer where frames are pooled."""
         return self.num_slots if not self.frame_level else -(-self.num_slots // self.hyperparameters["frame_pooling"])
