@@ -1,3 +1,4 @@
+import gc
 import json
 import shutil
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.records import flip_bit
 from yt8m_distill.models import (
     ModelConfig,
     checkpoint_path,
@@ -164,7 +166,35 @@ def test_optimizers_of_tensorflow_1_style_do_not_count_as_weights(tmp_path):
     np.testing.assert_array_equal(load_model(str(tmp_path))(INPUTS)["predictions"], model(INPUTS)["predictions"])
 
 
-@pytest.mark.parametrize("cells, message", [(3, "describes a model of "), (10**7, "fits no memory")])
+@pytest.mark.parametrize("index", [b"", b"text\n" * 20, None], ids=["empty", "text", "cut"])
+def test_says_whose_index_is_damaged_before_the_model_is_built(tmp_path, index):
+    path = save(lstm_model(), tmp_path)
+    with open(f"{path}.index", "r+b") as file:
+        whole = file.read()
+        file.seek(0)
+        file.write(whole[:60] if index is None else index)
+        file.truncate()
+    with pytest.raises(ValueError) as error:
+        load_model(str(tmp_path))
+    assert str(error.value).startswith(f"{path}: does not hold the weights of this LstmModel: ")
+
+
+def test_nothing_is_said_behind_the_error_of_a_damaged_checkpoint(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(tf.get_logger(), "propagate", True)
+    path = save(lstm_model(), tmp_path)
+    flip_bit(f"{path}.data-00000-of-00001", 10)
+    with pytest.raises(ValueError, match="Checksum does not match"):
+        load_model(str(tmp_path))
+    save(lstm_model(), tmp_path)
+    with pytest.raises(ValueError, match="not bound to checkpointed values"):
+        restore_weights(lstm_model(lstm_layers=2), path)
+    gc.collect()
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    "cells, message", [(3, "describes a model of "), (10**7, "fits no memory"), (10**9, "fits no memory")]
+)
 def test_flags_that_describe_a_larger_model_take_no_memory(cells, message, tmp_path):
     save(lstm_model(), tmp_path)
     flags = read_model_flags(str(tmp_path))

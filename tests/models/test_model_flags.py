@@ -153,6 +153,9 @@ def test_says_which_file_is_missing(tmp_path):
         ('{"model": ["LstmModel"]}', "'model' must be a string. Received: ['LstmModel']"),
         ('{"feature_names": 5}', "'feature_names' must be a string. Received: 5"),
         ('{"feature_sizes": [1024]}', "'feature_sizes' must be a string. Received: [1024]"),
+        ('{"frame_sampling": []}', "'frame_sampling' must be a string or null. Received: []"),
+        ('{"frame_budgets": 5}', "'frame_budgets' must be a list of whole numbers. Received: 5"),
+        ('{"frame_budgets": [1, "a"]}', "'frame_budgets' must be a list of whole numbers. Received: 'a'"),
     ],
 )
 def test_says_that_the_file_is_no_json_object(tmp_path, text, message):
@@ -213,6 +216,24 @@ def test_says_which_file_holds_values_that_make_no_model(changes, message):
     with pytest.raises(ValueError) as error:
         model_config_from_flags({**flags_of(TEACHER), **changes}, "dir/model_flags.json")
     assert str(error.value).startswith(f"dir/model_flags.json: {message}")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"x" * 100_000: 1},
+        {"model": "x" * 100_000},
+        {"frame_sampling": "x" * 100_000, "num_sampled_frames": 3},
+        {"hyperparameters": {"x" * 100_000: 1}},
+        {"hyperparameters": {"lstm_state": "x" * 100_000}},
+        {"hyperparameters": {"lstm_cells": ["x"] * 100_000}},
+    ],
+    ids=lambda changes: next(iter(changes))[:20],
+)
+def test_what_is_in_the_file_is_quoted_in_part(changes):
+    with pytest.raises(ValueError) as error:
+        model_config_from_flags({**flags_of(TEACHER), **changes}, "dir/model_flags.json")
+    assert str(error.value).startswith("dir/model_flags.json: ") and len(str(error.value)) < 1100
 
 
 def test_spaces_after_the_commas_are_allowed():

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
+import traceback
 
 import tensorflow as tf
 
@@ -17,6 +19,8 @@ from yt8m_distill.models.video_classifier import VideoClassifier
 CHECKPOINT_NAME = "model.ckpt"
 BEST_DIR = "best"
 _SLOT = ".OPTIMIZER_SLOT"
+# A truncated file is an IndexError, one without its head or a missing part an OpError.
+_UNREADABLE = (ValueError, IndexError, tf.errors.OpError)
 
 
 def checkpoint_path(train_dir: str, which: str = "latest") -> str:
@@ -91,24 +95,41 @@ def restore_weights(model: VideoClassifier, path: str) -> None:
     """
     try:
         _check_holds_no_more(model, path)
-        status = tf.train.Checkpoint(model=model).restore(path)
-        status.assert_existing_objects_matched().expect_partial()
-    # A truncated file is an IndexError, one without its head or a missing part an OpError.
-    except (AssertionError, ValueError, IndexError, tf.errors.OpError) as error:
-        # TensorFlow's message goes on with the values of weights.
-        reason = str(error).split(". ")[0].rstrip(".")
-        raise ValueError(f"{path}: does not hold the weights of this {model.name}: {reason}.") from error
+        tf.train.Checkpoint(model=model).restore(path).expect_partial().assert_existing_objects_matched()
+    except (AssertionError, *_UNREADABLE) as error:
+        _forget_restoring(error)
+        raise _not_the_weights(path, model.name, error) from error
+
+
+def _forget_restoring(error):
+    """Frees what a restoration that failed has left. TensorFlow would warn of it behind the message of the error."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        traceback.clear_frames(error.__traceback__)
+    finally:
+        logger.setLevel(level)
+
+
+def _not_the_weights(path, name, error):
+    reason = str(error).split(". ")[0].rstrip(".")  # TensorFlow's message goes on with the values of weights
+    return ValueError(f"{path}: does not hold the weights of this {name}: {reason}.")
 
 
 def check_size(config, path):
-    """ValueError for a model of more weights than the checkpoint holds, before it takes the memory.
+    """ValueError for a damaged checkpoint, or a model of more weights than it holds, before that takes the memory.
 
     Flags and checkpoint may come from somebody else.
     """
-    num_stored = sum(math.prod(shape) for shape in _stored_weights(path).values())
+    try:
+        num_stored = sum(math.prod(shape) for shape in _stored_weights(path).values())
+    except _UNREADABLE as error:
+        raise _not_the_weights(path, config.model, error) from error
     try:
         num_wanted = sum(weight.shape.num_elements() for weight in build_without_values(config).weights)
-    except (tf.errors.ResourceExhaustedError, OverflowError) as error:
+    # A side beyond 2**31 is an InvalidArgumentError.
+    except (tf.errors.ResourceExhaustedError, tf.errors.InvalidArgumentError, OverflowError) as error:
         raise ValueError(
             f"{path}: holds {num_stored:,} weights, and {FILE_NAME} describes a {config.model} that fits no memory."
         ) from error

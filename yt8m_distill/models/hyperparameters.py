@@ -11,6 +11,7 @@ from yt8m_distill.models.encoders.hierarchical_lstm import LSTM_STATES
 CLASSIFIERS = ("LogisticModel", "MoeModel")
 _LIMIT = 2**31  # of TensorFlow's sizes
 _MOST_PARTS = 1000
+_MOST_FRAMES = 100_000  # of a ModelConfig's max_frames, too
 
 
 def check_hyperparameters(hyperparameters: dict) -> None:
@@ -37,7 +38,7 @@ def check_hyperparameters(hyperparameters: dict) -> None:
 
 def check_whole_number(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r}.")
+        raise ValueError(f"{name} must be a whole number, at least 1. Received: {value!r:.100}.")
     if value >= _LIMIT:
         raise ValueError(f"{name} must be below 2**31. Received: {value}.")
 
@@ -47,6 +48,13 @@ def _check_count_of_parts(name, value):
     check_whole_number(name, value)
     if value > _MOST_PARTS:
         raise ValueError(f"{name} must be at most {_MOST_PARTS}. Received: {value}.")
+
+
+def _check_number_of_frames(name, value):
+    """Of what videos are padded to, or drawn: no more than the longest video has."""
+    check_whole_number(name, value)
+    if value > _MOST_FRAMES:
+        raise ValueError(f"{name} must be at most {_MOST_FRAMES}. Received: {value}.")
 
 
 def _check_mixture(hyperparameters):
@@ -61,10 +69,16 @@ def _check_mixture(hyperparameters):
 
 def _check_skips(hyperparameters):
     low, high, step = (hyperparameters[name] for name in ("skip_min", "skip_max", "skip_step"))
-    if len(range(low, high, step)) < 2:
+    count = len(range(low, high, step))
+    if count < 2:
         raise ValueError(
             "skip_min, skip_max and skip_step must leave two skips or more: those from skip_min up to skip_max - 1. "
             f"Received: skip_min={low}, skip_max={high}, skip_step={step}."
+        )
+    if count > _MOST_PARTS:
+        raise ValueError(
+            f"skip_min, skip_max and skip_step must leave at most {_MOST_PARTS} skips. "
+            f"Received: skip_min={low}, skip_max={high}, skip_step={step}, which leave {count}."
         )
 
 
@@ -79,24 +93,24 @@ def _optional(check):
 def _one_of(*allowed):
     def check(name, value):
         if value not in allowed:
-            raise ValueError(f"{name} must be one of {', '.join(allowed)}. Received: {value!r}.")
+            raise ValueError(f"{name} must be one of {', '.join(allowed)}. Received: {value!r:.100}.")
 
     return check
 
 
 def _text(name, value):
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be text. Received: {value!r}.")
+        raise ValueError(f"{name} must be text. Received: {value!r:.100}.")
 
 
 def _bits(name, value):
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 8:
-        raise ValueError(f"{name} must be a whole number from 1 to 8. Received: {value!r}.")
+        raise ValueError(f"{name} must be a whole number from 1 to 8. Received: {value!r:.100}.")
 
 
 def _boolean(name, value):
     if not isinstance(value, bool):
-        raise ValueError(f"{name} must be true or false. Received: {value!r}.")
+        raise ValueError(f"{name} must be true or false. Received: {value!r:.100}.")
 
 
 def _is_number(value):
@@ -112,33 +126,33 @@ def _is_list(value):
 
 def _rate(name, value):
     if not _is_number(value) or not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1). Received: {value!r}.")
+        raise ValueError(f"{name} must be in [0, 1). Received: {value!r:.100}.")
 
 
 def _not_negative(name, value):
     if not _is_number(value) or not 0 <= value < float("inf"):
-        raise ValueError(f"{name} must be a number, at least 0. Received: {value!r}.")
+        raise ValueError(f"{name} must be a number, at least 0. Received: {value!r:.100}.")
 
 
 def _positive(name, value):
     if not _is_number(value) or not 0 < value < float("inf"):
-        raise ValueError(f"{name} must be a positive number. Received: {value!r}.")
+        raise ValueError(f"{name} must be a positive number. Received: {value!r:.100}.")
 
 
 def _eigenvalues(name, value):
     wrong = [v for v in value if not (_is_number(v) and 0 <= v < float("inf"))] if _is_list(value) else [value]
     if wrong:
-        raise ValueError(f"{name} must list numbers, at least 0. Received: {wrong[0]!r}.")
+        raise ValueError(f"{name} must list numbers, at least 0. Received: {wrong[0]!r:.100}.")
 
 
 _CHECKS = {
     "video_level_classifier_model": _one_of(*CLASSIFIERS),
-    "moe_num_mixtures": check_whole_number,
+    "moe_num_mixtures": _check_count_of_parts,
     "moe_l2": _not_negative,
     "moe_prob_gating": _boolean,
     "dropout_rate": _rate,
     "prior_probability": _rate,
-    "frame_pooling": check_whole_number,
+    "frame_pooling": _check_number_of_frames,
     "leading_values": _text,
     "bit_depth": _bits,
     "lstm_cells": check_whole_number,
@@ -147,9 +161,9 @@ _CHECKS = {
     "gru_layers": _check_count_of_parts,
     "bidirectional": _boolean,
     "num_blocks": _optional(check_whole_number),
-    "block_length": _optional(check_whole_number),
+    "block_length": _optional(_check_number_of_frames),
     "lstm_state": _one_of(*LSTM_STATES),
-    "iterations": check_whole_number,
+    "iterations": _check_number_of_frames,
     "sample_random_frames": _boolean,
     "dbof_cluster_size": check_whole_number,
     "dbof_hidden_size": check_whole_number,
@@ -192,5 +206,5 @@ _CHECKS = {
     "saliency_union_objective": _one_of("ac", "sal_cl", "sal_rank"),
     "saliency_union_size": _optional(check_whole_number),
     "saliency_hidden_size": check_whole_number,
-    "saliency_window": check_whole_number,
+    "saliency_window": _check_number_of_frames,
 }

@@ -20,6 +20,7 @@ BUDGET_AND_SIZES = (
     "frame_percent",
     "every_n",
 )
+_MOST_CHARACTERS = 1000  # of a message, which may quote what is in the file
 _KEYS = {"model", "feature_sizes", "feature_names", "frame_features", "label_loss", *BUDGET_AND_SIZES}
 _KEYS |= {"frame_jitter", "frame_budgets", "hyperparameters", "training", "averaged_checkpoints"}
 
@@ -77,15 +78,20 @@ def read_model_flags(train_dir: str) -> dict:
 def _check_types(flags, path):
     if not isinstance(flags, dict):
         raise ValueError(f"{path}: must hold one JSON object. Received: {type(flags).__name__}.")
-    training = flags.get("training", {})
-    for name, value, wanted in (
-        *((name, flags.get(name, ""), str) for name in ("model", "feature_names", "feature_sizes", "label_loss")),
-        ("hyperparameters", flags.get("hyperparameters", {}), dict),
-        ("training", training, dict),
-        ("distillation", training.get("distillation") if isinstance(training, dict) else None, (dict, type(None))),
+    training, budgets = flags.get("training", {}), flags.get("frame_budgets", [])
+    distillation = training.get("distillation") if isinstance(training, dict) else None
+    texts = ("model", "feature_names", "feature_sizes", "label_loss")
+    numbers = budgets if isinstance(budgets, list) else []
+    for name, value, wanted, kind in (
+        *((name, flags.get(name, ""), str, "a string") for name in texts),
+        ("frame_sampling", flags.get("frame_sampling"), (str, type(None)), "a string or null"),
+        ("frame_budgets", budgets, list, "a list of whole numbers"),
+        *(("frame_budgets", number, int, "a list of whole numbers") for number in numbers),
+        ("hyperparameters", flags.get("hyperparameters", {}), dict, "an object"),
+        ("training", training, dict, "an object"),
+        ("distillation", distillation, (dict, type(None)), "an object"),
     ):
         if not isinstance(value, wanted):
-            kind = "a string" if wanted is str else "an object"
             raise ValueError(f"{path}: {name!r} must be {kind}. Received: {value!r:.100}.")
 
 
@@ -97,7 +103,9 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
     """
     unknown = sorted(set(flags) - _KEYS)
     if unknown:
-        raise ValueError(f"{path}: has a key {unknown[0]!r} that is unknown. Another version of this package wrote it.")
+        raise ValueError(
+            f"{path}: has a key {unknown[0]!r:.100} that is unknown. Another version of this package wrote it."
+        )
     try:
         return ModelConfig(
             model=flags["model"],
@@ -113,4 +121,4 @@ def model_config_from_flags(flags: dict, path: str = FILE_NAME) -> ModelConfig:
             f"{path}: has no key {error}. It was not written by this package, or by an older version of it."
         ) from error
     except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise ValueError(f"{path}: {str(error)[:_MOST_CHARACTERS]}") from error
