@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
+import socket
 
 import numpy as np
 import pytest
@@ -86,6 +88,52 @@ def test_a_glob_without_a_match_is_an_error(folder, pattern):
 def test_an_empty_pattern_is_an_error(pattern):
     with pytest.raises(DataError, match=r"Unable to find input files. data_pattern=.* is empty"):
         list_record_files(pattern)
+
+
+def make_socket(path):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(path))  # a socket's path must be short
+
+
+@pytest.mark.parametrize(
+    "make, kind",
+    [
+        (os.mkfifo, "a pipe, a socket or a device"),
+        (make_socket, "a pipe, a socket or a device"),
+        (lambda path: os.symlink("/dev/zero", path), "a pipe, a socket or a device"),
+        (os.mkdir, "a directory"),
+    ],
+    ids=["pipe", "socket", "device", "directory"],
+)
+def test_what_is_no_file_is_an_error(make, kind, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    make(folder / "b0.tfrecord")
+    os.symlink(folder / "b0.tfrecord", folder / "d.tfrecord")
+    for name in ("b0", "d"):
+        path = f"{folder}/{name}.tfrecord"
+        with pytest.raises(DataError) as error:
+            list_record_files(f"{folder}/{name}*,{folder}/a*")
+        assert str(error.value) == f"{path}: is {kind}, not a file. Leave it out of the pattern."
+
+
+def test_links_to_files_are_files(folder):
+    os.symlink(folder / "c.tfrecord", folder / "d0.tfrecord")
+    os.symlink(folder / "nothing", folder / "d1.tfrecord")  # whoever opens it says so
+    assert list_record_files(f"{folder}/d*") == [f"{folder}/d0.tfrecord", f"{folder}/d1.tfrecord"]
+
+
+def test_remote_files_are_left_to_whoever_opens_them(monkeypatch):
+    monkeypatch.setattr(tf.io.gfile, "glob", lambda pattern: ["gs://bucket/b", "gs://bucket/a"])
+    assert list_record_files("gs://bucket/*") == ["gs://bucket/a", "gs://bucket/b"]
+
+
+def test_a_name_that_is_not_utf_8_is_an_error(folder):
+    path = os.fsencode(folder) + b"/d\xff.tfrecord"
+    open(path, "wb").close()
+    for pattern, name in ((f"{folder}/*", repr(path)), (os.fsdecode(path), repr(os.fsdecode(path)))):
+        with pytest.raises(DataError) as error:
+            list_record_files(pattern)
+        assert str(error.value) == f"{name}: the name of this file is not UTF-8, and cannot be read. Rename it."
 
 
 # The first record against the flags.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
+import stat
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
@@ -22,7 +24,7 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
     """Files that match a comma-separated list of globs, local or remote (`gs://`), sorted and each once.
 
     Raises:
-      DataError: a glob matches nothing.
+      DataError: a glob matches nothing, or what is no file: opening a pipe may take for ever.
     """
     files = set()
     for glob in filter(None, (part.strip() for part in pattern.split(","))):
@@ -30,12 +32,31 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
             matches = tf.io.gfile.glob(glob)
         except tf.errors.OpError as error:
             raise DataError(f"Unable to list {purpose} files. data_pattern={glob!r}: {error.message}") from error
+        except UnicodeError as error:
+            name = error.object
+            raise DataError(f"{name!r}: the name of this file is not UTF-8, and cannot be read. Rename it.") from error
         if not matches:
             raise DataError(f"Unable to find {purpose} files. data_pattern={glob!r} matches no file.")
         files.update(matches)
     if not files:
         raise DataError(f"Unable to find {purpose} files. data_pattern={pattern!r} is empty.")
-    return sorted(files)
+    files = sorted(files)
+    for path in files:
+        _check_regular(path)
+    return files
+
+
+def _check_regular(path):
+    """DataError for a local path that is there and no file. Who opens one that is not there says so."""
+    if "://" in path:
+        return
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if not stat.S_ISREG(mode):
+        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
+        raise DataError(f"{path}: is {kind}, not a file. Leave it out of the pattern.")
 
 
 def check_first_record(files: list[str], schema: RecordSchema, skip_bad: bool = False) -> None:
