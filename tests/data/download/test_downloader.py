@@ -1,9 +1,11 @@
 """The downloader against a server on this machine, which serves every fault that servers have."""
 
+import contextlib
 import errno
 import hashlib
 import os
 import shutil
+import signal
 import threading
 import time
 
@@ -138,14 +140,15 @@ def test_goes_on_from_what_is_there(mode, begins_at, server, tmp_path):
     assert server.requests(PATH) == [(begins_at, expected)] and report.bytes_received == expected
 
 
+@pytest.mark.parametrize("mode", ["ok", "no_range"])
 @pytest.mark.parametrize("part", [b"something else", CONTENT + b"and more", bytes(len(CONTENT))])
-def test_a_wrong_beginning_is_started_over(part, server, tmp_path):
-    server.add(PATH, CONTENT)
+def test_a_wrong_beginning_is_started_over(part, mode, server, tmp_path):
+    server.add(PATH, CONTENT, mode)
     (tmp_path / f"{LOCAL}.part").write_bytes(part)
     options = HttpOptions(timeout=0.2, num_retries=0)  # it is no failure of the server
     assert single_result(server, tmp_path, options=options).status == DOWNLOADED
     assert (tmp_path / LOCAL).read_bytes() == CONTENT
-    assert server.requests(PATH)[-1] == (0, len(CONTENT))
+    assert server.requests(PATH)[-1][1] == len(CONTENT)
 
 
 def test_a_complete_part_needs_only_its_name(server, tmp_path):
@@ -271,6 +274,47 @@ def test_a_device_in_the_way(name, server, tmp_path):
     server.add(PATH, CONTENT)
     os.symlink("/dev/zero", tmp_path / name)
     assert single_result(server, tmp_path).reason == f"{tmp_path}/{name}: is not a file"
+
+
+@contextlib.contextmanager
+def at_most(seconds):
+    """Ends what waits for ever."""
+
+    def give_up(*_):
+        raise AssertionError("waits for ever")
+
+    earlier = signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, earlier)
+
+
+@pytest.mark.parametrize("name", [LOCAL, f"{LOCAL}.part"])
+def test_a_pipe_in_the_way(name, server, tmp_path):
+    server.add(PATH, CONTENT)
+    os.mkfifo(tmp_path / name)
+    with at_most(10):
+        result = single_result(server, tmp_path)
+    assert result.status == FAILED and result.reason.startswith(f"{tmp_path}/{name}: ")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_state_that_is_no_file_costs_time_only(make, server, tmp_path, caplog):
+    server.add(PATH, CONTENT)
+    make(tmp_path / "download_state.json")
+    with at_most(10):
+        statuses = [single_result(server, tmp_path).status for _ in range(2)]
+    assert statuses == [DOWNLOADED, ALREADY_THERE]
+    assert f"{tmp_path}/download_state.json cannot be read: the files beside it are verified once more" in caplog.text
+
+
+def test_a_plan_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "download_plan.json")
+    with at_most(10), pytest.raises(OSError, match=rf"is not a file: '{tmp_path}/download_plan\.json'"):
+        keep_plan(Source("2/frame/train"), [planned("trainaa.tfrecord", b"1")], str(tmp_path))
 
 
 def test_a_folder_in_the_way(server, tmp_path):

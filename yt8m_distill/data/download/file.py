@@ -9,6 +9,7 @@ import re
 import stat
 import threading
 from collections.abc import Callable
+from typing import BinaryIO
 
 from yt8m_distill.data.download.http import HttpClient, RangeNotSatisfiable, Stopped, TransferError, content_length
 from yt8m_distill.data.download.space import DiskSpace, OutOfSpace
@@ -65,12 +66,22 @@ def download_file(
         raise OSError(error.errno, error.strerror, part_path) from error
 
 
+def open_regular(path: str) -> BinaryIO:
+    """Opens a file for reading; OSError if it is a device or a pipe, of which opening or reading may have no end."""
+    _check_regular(os.stat(path), path)
+    return open(path, "rb")
+
+
 def require_regular(file) -> os.stat_result:
     """Returns the status of an open file; OSError if it is a device or a pipe, which may have no end."""
     found = os.fstat(file.fileno())
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "is not a file", file.name)
+    _check_regular(found, file.name)
     return found
+
+
+def _check_regular(found, path):
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):  # open() says what a directory is
+        raise OSError(errno.EINVAL, "is not a file", path)
 
 
 def hash_stream(stream, stop: threading.Event):
@@ -163,14 +174,24 @@ class _Transfer:
                     self._on_bytes(len(piece), self._part.size, total)
         return offset
 
-
     def _check_is_longer(self, response, offset):
-        """TransferError for a whole file that is shorter than what is here: a page that is about something else."""
+        """Looks closer at a whole body that is shorter than what is here.
+
+        Raises:
+          _NotResumable: it is the file, and what is here is not its beginning.
+          TransferError: it is a page about something else, and no reason to lose what has arrived.
+        """
         size = content_length(response)
-        if size is not None and size < offset:
-            raise TransferError(
-                f"{self._url}: the server answers with {size} bytes, and {offset} of the file are here already"
-            )
+        if size is None or size >= offset:
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        for piece in self._client.pieces(response, size, self._stop):
+            digest.update(piece)
+        if digest.hexdigest() == self._md5:
+            raise _NotResumable
+        raise TransferError(
+            f"{self._url}: the server answers with {size} bytes, and {offset} of the file are here already"
+        )
 
 
 class _PartialFile:

@@ -9,6 +9,7 @@ import os
 import urllib.parse
 
 from yt8m_distill.data.atomic_file import open_atomic
+from yt8m_distill.data.download.file import open_regular
 from yt8m_distill.data.download.http import HttpClient, TransferError
 from yt8m_distill.data.download.plan import MAX_PLAN_BYTES, PlannedFile, check_partition, parse_plan, plan_of
 from yt8m_distill.data.errors import DataError
@@ -104,7 +105,7 @@ def _read_plans(directory):
     """The kept plans, partition -> files."""
     path = os.path.join(directory, _PLAN_FILE)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             partitions = json.load(file)["partitions"]
         return {name: plan_of(plan, path) for name, plan in partitions.items()}
     except FileNotFoundError:

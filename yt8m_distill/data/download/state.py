@@ -8,7 +8,7 @@ import os
 import threading
 
 from yt8m_distill.data.atomic_file import open_atomic
-from yt8m_distill.data.download.file import hash_stream, require_regular
+from yt8m_distill.data.download.file import hash_stream, open_regular
 
 _logger = logging.getLogger(__name__)
 _STATE_FILE = "download_state.json"
@@ -18,7 +18,7 @@ class VerifiedFiles:
     """Remembers size, modification time and MD5 of verified files, in `download_state.json` beside them.
 
     A file whose size and time have not changed since is not read again. Threads may share one. A state that is lost
-    or damaged costs the time to read the files once more, nothing else.
+    or damaged, or no file, costs the time to read the files once more, nothing else.
 
     Args:
       directory: of the files; it need not exist.
@@ -48,8 +48,8 @@ class VerifiedFiles:
         """
         path = os.path.join(self._directory, name)
         try:
-            with open(path, "rb") as file:
-                found = require_regular(file)
+            with open_regular(path) as file:
+                found = os.fstat(file.fileno())
                 if hash_stream(file, stop).hexdigest() != md5:
                     return False
         except FileNotFoundError:
@@ -79,15 +79,15 @@ class VerifiedFiles:
 
     def _load(self):
         try:
-            with open(self._path, encoding="utf-8") as file:
+            with open_regular(self._path) as file:
                 files = json.load(file)["files"]
             if isinstance(files, dict):
                 return files
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             pass
-        _logger.warning("%s is damaged: the files beside it are verified once more.", self._path)
+        _logger.warning("%s cannot be read: the files beside it are verified once more.", self._path)
         return {}
 
 
