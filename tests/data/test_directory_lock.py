@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from tests.full_disk import files_limited_to
 from yt8m_distill.data.directory_lock import lock_directory
 
 HOLD = (
@@ -47,6 +48,14 @@ def test_one_after_the_other(tmp_path):
 def test_other_directories_and_other_names_are_free(tmp_path, holder):
     (tmp_path / "other").mkdir()
     with lock_directory(str(tmp_path / "other"), ".lock", "busy"), lock_directory(str(tmp_path), ".other", "busy"):
+        pass
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    refused = pytest.raises(OSError, match=rf"File too large: '{tmp_path}/\.lock'$")
+    with files_limited_to(0), refused, lock_directory(str(tmp_path), ".lock", "busy"):
+        raise AssertionError("not written")
+    with lock_directory(str(tmp_path), ".lock", "busy"):
         pass
 
 

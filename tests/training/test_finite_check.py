@@ -21,7 +21,7 @@ def test_nothing_to_say(caplog):
 @pytest.mark.parametrize("step, num_updates, wanted", [(20, 20, 14), (1020, 20, 1014)])
 def test_the_first_such_step_is_named(step, num_updates, wanted):
     # The fourteenth update has 13 before it; a run that goes on, or fine-tunes, has counted steps before.
-    with pytest.raises(NonfiniteLossError, match=f"at step {wanted}. The last checkpoint is from before that."):
+    with pytest.raises(NonfiniteLossError, match=f"at step {wanted}. Any checkpoint is from before that."):
         FiniteCheck(skip=False).look(noted(3, 13), step, num_updates)
 
 

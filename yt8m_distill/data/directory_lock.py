@@ -29,7 +29,7 @@ def lock_directory(directory: str, name: str, refusal: str) -> Iterator[None]:
 
     Raises:
       ValueError: another process has the directory.
-      OSError: the file cannot be made.
+      OSError: the file cannot be made or written; the message names it.
     """
     if "://" in directory or fcntl is None:
         yield
@@ -43,7 +43,14 @@ def lock_directory(directory: str, name: str, refusal: str) -> Iterator[None]:
         except OSError as error:
             if error.errno not in _CANNOT_LOCK:
                 raise
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
+        _write_holder(file)
         yield
+
+
+def _write_holder(file):
+    """Unbuffered: a full disk would fail once more when the file is closed."""
+    try:
+        file.truncate(0)
+        os.write(file.fileno(), f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, file.name) from error

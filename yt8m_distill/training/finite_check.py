@@ -56,7 +56,7 @@ class FiniteCheck:
         if not self.skip:
             first = step - (num_updates - 1 - int(noted.first.numpy()))
             raise NonfiniteLossError(
-                f"The loss or its gradients were NaN or infinite at step {first}. The last checkpoint is from before "
+                f"The loss or its gradients were NaN or infinite at step {first}. Any checkpoint is from before "
                 "that. Lower --base_learning_rate, or leave such steps out with --skip_nonfinite."
             )
         self._in_a_row = self._in_a_row + new if new >= updates else 0
