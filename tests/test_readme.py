@@ -12,6 +12,7 @@ import pytest
 
 from tests.file_server import FileServer
 from tests.records import make_ratings, make_videos, record_of, write_records, write_segments, write_videos
+from yt8m_distill.cli.command import FlagGroups
 from yt8m_distill.data import RecordSchema
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
@@ -23,7 +24,6 @@ SMALLER = {
     "train.py": ["--num_epochs=1", "--batch_size=4"],
     # Building the graphs of recurrent layers takes minutes; `make demo` and tests/cli/test_workflow.py train these.
     "--regularization_penalty=2": ["--model=FrameLevelLogisticModel"],
-    "finetune": ["--finetune_epochs=1"],
     "synthetic.py": ["--num_workers=1", "--max_frames=12", "--num_shards=1", "--num_videos=4"],
     "studies/": ["--list"],  # tests/analysis and `--smoke` run studies
     "--model=NeXtVLADModel": ["--nextvlad_cluster_size=2", "--nextvlad_hidden_size=8", "--groups=2"]
@@ -94,6 +94,21 @@ def test_every_command_of_the_readme_runs(dataset, server, monkeypatch, capsys):
     assert Path("yt8m/frame/train0121.tfrecord").exists()  # b7, in base 62
     assert Path("submission.csv").read_text() == Path("again.csv").read_text()
     assert {path.name for path in Path("student_litert").iterdir()} == {"model.tflite", "model.json"}
+
+
+def test_every_flag_that_is_named_exists():
+    defined = set()
+    for door in Path(__file__).parents[1].glob("*.py"):
+        if door.name != "setup.py":
+            groups = FlagGroups()
+            importlib.import_module(f"yt8m_distill.cli.{door.stem}")._define_flags(groups)
+            defined |= set(groups.values)
+    prose = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    named = set(re.findall(r"--([a-z]\w*)", prose))
+    assert {"frame_sampling", "ema_decay"} <= named
+    of_families = {name for name in named if name.endswith("_")}  # --dbof_*
+    assert named - of_families <= defined | {"help"}
+    assert all(any(flag.startswith(family) for flag in defined) for family in of_families)
 
 
 def test_the_python_example_runs():

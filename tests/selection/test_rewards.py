@@ -6,9 +6,9 @@ import tensorflow as tf
 
 from yt8m_distill.metrics import EvaluationMetrics
 from yt8m_distill.selection.rewards import (
+    average_precision_of_each,
     cross_entropy_per_label,
     delayed_rewards,
-    gap_of_each,
     gap_rewards,
     immediate_rewards,
 )
@@ -39,7 +39,7 @@ def test_immediate_rewards_are_the_fall_of_the_loss_and_add_up_to_all_of_it():
 
 def test_gap_of_a_video_is_its_average_precision():
     # Ranks: right, wrong, right: (1/1 + 2/3) / 2. A video without labels has none.
-    np.testing.assert_allclose(gap_of_each(PREDICTIONS, LABELS), [5 / 6, 0], rtol=1e-6)
+    np.testing.assert_allclose(average_precision_of_each(PREDICTIONS, LABELS), [5 / 6, 0], rtol=1e-6)
     np.testing.assert_allclose(gap_rewards(PREDICTIONS, LABELS, 2), [[0, 5 / 6], [0, 0]], rtol=1e-6)
 
 
@@ -50,5 +50,5 @@ def test_gap_of_one_video_is_the_evaluations_gap_of_that_video(num_classes):
     labels = random.uniform(size=(1, num_classes)) < 0.4
     metrics = EvaluationMetrics(num_classes=num_classes, top_k=20)
     metrics.accumulate(predictions, labels)
-    of_package = gap_of_each(tf.constant(predictions), tf.constant(labels.astype(np.float32)))
+    of_package = average_precision_of_each(tf.constant(predictions), tf.constant(labels.astype(np.float32)))
     assert float(of_package[0]) == pytest.approx(metrics.result()["gap"], rel=1e-5)

@@ -7,10 +7,11 @@ import types
 import pytest
 
 from yt8m_distill.models.nonfinite_steps import NonfiniteSteps
-from yt8m_distill.training.callbacks import RunCallback, RunPosition
+from yt8m_distill.training.callbacks import RunCallback
 from yt8m_distill.training.finite_check import FiniteCheck, NonfiniteLossError
 from yt8m_distill.training.interruption import Interruption
 from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.run_checkpoint import RunPosition
 
 NAMES = ("loss", "reg_loss", "hit_at_one", "perr", "gap")
 
@@ -37,7 +38,7 @@ def updates():
 @pytest.fixture
 def callback(updates):
     settings = 1000, None, FiniteCheck(skip=False), Interruption()
-    callback = RunCallback(RunPosition(), 8, Progress(1000), 0, None, None, *settings)
+    callback = RunCallback(RunPosition(), 8, Progress(1000), None, None, *settings)
     callback.model = types.SimpleNamespace(
         optimizer=types.SimpleNamespace(iterations=updates), nonfinite_steps=NonfiniteSteps()
     )

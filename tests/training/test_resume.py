@@ -204,7 +204,8 @@ def test_an_evaluation_that_was_interrupted_is_made_up_for(limit, evaluation, me
     config = training_config(tmp_path / "run", means, **settings)
     with pytest.raises(KeyboardInterrupt):
         train(model_config(), config)
-    assert train(model_config(), config) == expected and len(calls) == 3
+    resumed = train(model_config(), config)
+    assert (resumed["step"], resumed["metrics"]) == (expected["step"], expected["metrics"]) and len(calls) == 3
     assert checkpoint_steps(tmp_path / "run" / "best") == checkpoint_steps(tmp_path / "undisturbed" / "best")
     # A checkpoint is not written twice: it stands at the end of a pass that has yet to be evaluated.
     assert_same_run(tmp_path / "run", tmp_path / "undisturbed", but={"position/epoch", "position/examples"})

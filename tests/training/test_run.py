@@ -96,7 +96,8 @@ def test_tensorboard_gets_the_originals_tags(finished):
 
 
 def test_without_validation_there_is_no_best(pattern, tmp_path):
-    assert train(model_config(), training_config(tmp_path, pattern, max_steps=1)) == {"step": 1, "metrics": None}
+    trained = train(model_config(), training_config(tmp_path, pattern, max_steps=1))
+    assert trained == {"step": 1, "metrics": None, "examples_per_second": 0.0}  # the only step compiles
     assert not (tmp_path / "best").exists()
 
 
@@ -294,12 +295,12 @@ def test_metrics_of_the_best_that_are_none(text, pattern, tmp_path):
 
 
 def test_an_averaging_optimizer_leaves_the_averaged_weights(pattern, tmp_path):
-    addons = pytest.importorskip("tensorflow_addons", reason="tensorflow-addons is not installed")
+    pytest.importorskip("tensorflow_addons", reason="tensorflow-addons is not installed")
     train(model_config(), training_config(tmp_path, pattern, optimizer="MovingAverage", num_epochs=2))
     values = checkpoint_values(tmp_path)
     names = [name for name in values if name.startswith("model/") and ".OPTIMIZER_SLOT" not in name]
     slots = {name: values[f"{name}/.OPTIMIZER_SLOT/optimizer/average"] for name in names}
-    assert len(slots) == 2 and addons.__version__
+    assert len(slots) == 2
     for name, average in slots.items():
         np.testing.assert_array_equal(values[name], average)
     files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("model.ckpt*")}

@@ -203,7 +203,7 @@ class StudyRun:
         row = {
             **self.columns,
             "train_seconds": None if is_resumed else round(time.perf_counter() - started, 2),
-            "seconds_per_epoch": _seconds_per_epoch(config),
+            "seconds_per_epoch": _seconds_per_epoch(config, trained["examples_per_second"]),
             "steps": trained["step"],
             "num_epochs": config.num_epochs + config.finetune_epochs,
             "train_dir": config.train_dir,
@@ -337,18 +337,13 @@ atexit.register(_built_model.cache_clear)
 atexit.register(_ensemble.cache_clear)
 
 
-def _seconds_per_epoch(config):
-    """Duration of a pass by the rate of examples in the run's last TensorBoard event; None of a very short run."""
-    rate = None
-    for path in sorted(tf.io.gfile.glob(os.path.join(config.train_dir, "events.out.tfevents.*"))):
-        for record in tf.data.TFRecordDataset(path):
-            for value in tf.compat.v1.Event.FromString(record.numpy()).summary.value:
-                if value.tag == "global_step/Examples/Second":
-                    rate = float(tf.make_ndarray(value.tensor))
-    if not rate:
+def _seconds_per_epoch(config, examples_per_second):
+    """Duration of a pass; None of a run too short to be timed."""
+    if not examples_per_second:
         return None
     patterns = filter(None, (config.train_data_pattern, config.unlabelled_data_pattern))
-    return round(sum(estimate_num_records(list_record_files(pattern)) for pattern in patterns) / rate, 2)
+    num_records = sum(estimate_num_records(list_record_files(pattern)) for pattern in patterns)
+    return round(num_records / examples_per_second, 2)
 
 
 def _non_defaults(config, config_class):

@@ -112,8 +112,8 @@ def define_distillation_flags(groups):
         flags.DEFINE_enum,
         "prediction_kl",
         "bernoulli",
-        ["categorical", "bernoulli"],
-        "KL divergence of pred: class by class, or over classes scaled to sum to 1 (the authors').",
+        ["bernoulli", "categorical"],
+        "KL divergence of pred. bernoulli: class by class. categorical: of classes scaled to sum to 1, as the authors.",
     )
     groups.add(
         group,

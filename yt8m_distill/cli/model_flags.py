@@ -180,7 +180,7 @@ _HYPERPARAMETER_FLAGS = (
         flags.DEFINE_string,
         "gap",
         "What teaches the policy: 'immediate', the fall of the cross-entropy from frame to frame; 'delayed', the "
-        "cross-entropy after the last one; 'gap', the video's own GAP.",
+        "cross-entropy after the last one; 'gap', the video's own average precision.",
     ),
     (
         _SKIP_FRAME,

@@ -8,23 +8,7 @@ from yt8m_distill.cli.command import run_command
 from yt8m_distill.cli.common_flags import create_strategy_from, define_bad_records_flag, define_strategy_flags
 from yt8m_distill.cli.distillation_flags import apply_recipe, define_distillation_flags, distillation_config_from
 from yt8m_distill.cli.model_flags import define_architecture_flags, define_model_flags, model_config_from
-from yt8m_distill.cli.training_flags import define_training_flags, training_settings_from
-
-_SAME_NAME = (
-    "train_data_pattern",
-    "eval_data_pattern",
-    "segment_labels",
-    "num_readers",
-    "bad_records",
-    "mixed_precision",
-    "jit_compile",
-    "teacher_dir",
-    "teacher_checkpoint",
-    "teacher_cache",
-    "unlabelled_data_pattern",
-    "student_init",
-    "finetune_epochs",
-)
+from yt8m_distill.cli.training_flags import define_training_flags, training_config_from
 
 
 def main(argv=None) -> int:
@@ -116,14 +100,11 @@ def _define_machine_flags(groups):
 def _run(values):
     import tensorflow as tf
 
-    from yt8m_distill.training import TrainingConfig, train
+    from yt8m_distill.training import train
 
     apply_recipe(values)
     if values.log_device_placement:
         tf.debugging.set_log_device_placement(True)
     model_config = model_config_from(values)
-    settings = {name: values[name].value for name in _SAME_NAME}
-    config = TrainingConfig(
-        **settings, **training_settings_from(values), distillation=distillation_config_from(values)
-    )
+    config = training_config_from(values, distillation_config_from(values))
     train(model_config, config, create_strategy_from(values))

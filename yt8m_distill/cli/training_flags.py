@@ -2,37 +2,9 @@
 
 from __future__ import annotations
 
-from absl import flags
+import dataclasses
 
-_NAMES = (
-    "train_dir",
-    "start_new_model",
-    "initial_train_dir",
-    "batch_size",
-    "gradient_accumulation_steps",
-    "num_epochs",
-    "max_steps",
-    "label_loss",
-    "optimizer",
-    "learning_rate_schedule",
-    "base_learning_rate",
-    "learning_rate_decay",
-    "learning_rate_decay_examples",
-    "warmup_steps",
-    "clip_gradient_norm",
-    "export_model_steps",
-    "keep_checkpoints",
-    "seed",
-    "skip_nonfinite",
-    "regularization_penalty",
-    "weight_decay",
-    "label_smoothing",
-    "mixup_alpha",
-    "mixup_level",
-    "ema_decay",
-    "curriculum_frames",
-    "curriculum_epochs",
-)
+from absl import flags
 
 
 def define_training_flags(groups):
@@ -40,13 +12,16 @@ def define_training_flags(groups):
     _define_regularisation_flags(groups)
 
 
-def training_settings_from(values) -> dict:
-    """The fields of `TrainingConfig` that these flags give."""
+def training_config_from(values, distillation):
+    """The `TrainingConfig` of the flags, each of whose fields is a flag, and of a `DistillationConfig` or None."""
+    from yt8m_distill.training import TrainingConfig
+
     if values.learning_rate_schedule != "exponential":
         for name in ("learning_rate_decay", "learning_rate_decay_examples"):
             if values[name].present:
                 raise ValueError(f"--{name} needs --learning_rate_schedule=exponential.")
-    return {name: values[name].value for name in _NAMES}
+    names = [field.name for field in dataclasses.fields(TrainingConfig) if field.name != "distillation"]
+    return TrainingConfig(**{name: values[name].value for name in names}, distillation=distillation)
 
 
 def _define_optimization_flags(groups):

@@ -67,6 +67,11 @@ class BatchPreparation:
         return TrainingExamples(inputs, labels, label_weights, targets, target_weights, mix)
 
 
+def rounded(labels):
+    """Labels [B, C] that may have been mixed or smoothed as 0 or 1, float32."""
+    return tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
+
+
 def _slice_of(data, number, num_slices):
     size = tf.shape(tf.nest.flatten(data)[0])[0]
     start, stop = number * size // num_slices, (number + 1) * size // num_slices

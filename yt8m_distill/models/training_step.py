@@ -52,9 +52,7 @@ def supervised_losses(model, label_loss, labels, outputs, label_weights=None):
     losses = loss(outputs["predictions"])
     if hasattr(model.classifier, "auxiliary_losses"):
         losses += model.classifier.auxiliary_losses(outputs, loss)
-    if hasattr(model, "selection_losses"):
-        losses += model.selection_losses(outputs, labels)
-    return losses
+    return losses + model.selection_losses(outputs, labels)
 
 
 def regularization_loss(model, num_slices=1):

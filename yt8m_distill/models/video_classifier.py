@@ -152,13 +152,23 @@ class VideoClassifier(keras.Model):
             return self.encoder(features if mix is None else mix(features))
         frames, num_frames, frame_indices = self._frames_read(inputs, training)
         if self.low_resolution is not None:
-            frames, num_frames = self.low_resolution(frames, num_frames)
             frame_indices = frame_indices[:, :: self.low_resolution.frame_pooling]
+        return {**self.encode_frames(frames, num_frames, training, mix), "frame_indices": frame_indices}
+
+    def encode_frames(self, frames, num_frames, training=None, mix: Mix | None = None) -> dict:
+        """What the encoder makes of frames, all of which it reads: what `encode` returns but for `frame_indices`.
+
+        Args:
+          frames: [B, T, D], as the model takes them.
+          num_frames: int32 [B].
+          training, mix: as of `encode`.
+        """
+        if self.low_resolution is not None:
+            frames, num_frames = self.low_resolution(frames, num_frames)
         frames = self.frame_input(frames, num_frames)
         if mix is not None:
             frames, num_frames = mix.frames(frames, num_frames)
-        outputs = self.encoder(frames, num_frames, training=training)
-        return {**outputs, "frame_indices": frame_indices, "num_frames": num_frames}
+        return {**self.encoder(frames, num_frames, training=training), "num_frames": num_frames}
 
     def _frames_read(self, inputs, training):
         if "sampled_frames" in inputs:
@@ -179,6 +189,24 @@ class VideoClassifier(keras.Model):
         indices, num_sampled = sampler.sample(num_frames, seeds, is_drawn)
         indices.set_shape([None, sampler.num_slots])
         return tf.gather(frames, indices, batch_dims=1), tf.cast(num_sampled, tf.int32), indices
+
+    def selection_losses(self, outputs, labels):
+        """What a learned choice of frames adds to the loss of each video in training, float32 [B] or 0.
+
+        Args:
+          outputs: what `encode_and_classify` returned in training.
+          labels: [B, C]; smoothed ones are rounded.
+        """
+        return 0.0
+
+    def selection_metrics(self, outputs, labels, num_examples) -> dict:
+        """This replica's share of the batch's means of what a learned choice of frames reports.
+
+        Args:
+          outputs, labels: as of `selection_losses`.
+          num_examples: videos over all replicas, float32 scalar.
+        """
+        return {}
 
     def selection_macs(self, num_frames: int) -> dict[str, int]:
         """Multiply-accumulates of choosing the frames of a video of so many, by layer; none where no layer does."""
@@ -237,8 +265,7 @@ class VideoClassifier(keras.Model):
             metrics = batch_metrics(
                 step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
             )
-            if hasattr(self, "selection_metrics"):
-                metrics.update(self.selection_metrics(outputs, num_examples))
+            metrics.update(self.selection_metrics(outputs, examples.targets, num_examples))
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 
         gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))

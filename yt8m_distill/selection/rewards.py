@@ -46,14 +46,14 @@ def delayed_rewards(predictions, labels, num_decisions: int):
 
 
 def gap_rewards(predictions, labels, num_decisions: int):
-    """The video's own GAP after the last frame, all of it at the last decision: float32 [B, num_decisions].
+    """The video's own average precision after the last frame, at the last decision: float32 [B, num_decisions].
 
     Arguments as of `delayed_rewards`.
     """
-    return _at_the_end(gap_of_each(predictions, labels), num_decisions)
+    return _at_the_end(average_precision_of_each(predictions, labels), num_decisions)
 
 
-def gap_of_each(predictions, labels):
+def average_precision_of_each(predictions, labels):
     """Average precision of each video's own 20 best predictions, in [0, 1]; float32 [B], 0 without labels.
 
     sum_i precision(i) [prediction i is right] / number of labels; GAP pools the predictions of all videos instead.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.batch_preparation import rounded
 from yt8m_distill.models.leading_values import columns_of, leading_values
 from yt8m_distill.models.macs import macs_by_layer
 from yt8m_distill.models.windows import mean_over_windows
@@ -81,7 +82,7 @@ class SaliencyClassifier(VideoClassifier):
         scores = self._combined(logits, num_frames)
         indices, num_read = top_frames(scores, num_frames, self.num_sampled_frames)
         chosen = tf.gather(frames, indices, batch_dims=1)  # [B, k, D]
-        outputs = super().encode({"sampled_frames": chosen, "num_sampled_frames": num_read}, training=False)
+        outputs = self.encode_frames(chosen, num_read, training=False)
         outputs.update(frame_indices=indices, frame_scores=scores)
         if training:
             outputs["saliency"] = {"frames": frames, "num_frames": num_frames, "logits": logits}
@@ -92,8 +93,8 @@ class SaliencyClassifier(VideoClassifier):
         return scores[0] if len(scores) == 1 else union_scores(*scores, num_frames, self.union_size)
 
     def selection_losses(self, outputs, labels):
-        """What the scorers are taught by, float32 [B]; arguments as of `SkipFrameClassifier.selection_losses`."""
-        saliency, labels = outputs["saliency"], tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
+        """What the scorers are taught by."""
+        saliency, labels = outputs["saliency"], rounded(labels)
         num_frames = saliency["num_frames"]
         usefulness, is_window = None, None
         if any(objective != "ac" for objective in self.objectives):

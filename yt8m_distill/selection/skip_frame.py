@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from yt8m_distill.models import VideoClassifier
+from yt8m_distill.models.batch_preparation import rounded
 from yt8m_distill.models.encoders.stacked_lstm import zero_without_frames
 from yt8m_distill.models.macs import macs_by_layer
 from yt8m_distill.selection.reinforce import mean_of_others, reinforce_losses, returns_of, root_mean_square
@@ -31,7 +32,7 @@ class SkipFrameClassifier(VideoClassifier):
       skip_min, skip_max, skip_step: the skips are range(skip_min, skip_max, skip_step).
       skip_end: `stop` ends the episode at the end of the video, `clamp` reads the last frame again.
       skip_reward: `immediate`, the fall of the cross-entropy from frame to frame; `delayed`, minus the cross-entropy
-        after the last frame; `gap`, the video's own GAP after the last frame.
+        after the last frame; `gap`, the video's own average precision after the last frame.
       skip_baseline: what is subtracted from the returns: `batch`, the mean return of the other videos of the batch;
         `value`, this and a linear estimate, from the state, of how far the video's own is from it; `none`. What is left
         is divided by its root mean square over the batch, so that `skip_entropy` means the same for every reward. A
@@ -128,17 +129,10 @@ class SkipFrameClassifier(VideoClassifier):
         return skip, (log_probs, entropies, values)
 
     def selection_losses(self, outputs, labels):
-        """What choosing frames adds to the loss of each video in training, float32 [B].
-
-        Args:
-          outputs: what `encode_and_classify` returned in training.
-          labels: [B, C]; smoothed ones are rounded.
-        """
+        """What REINFORCE teaches the policy by."""
         policy = outputs["policy"]
         is_decision = policy["is_decision"]
-        labels = tf.cast(tf.cast(labels, tf.float32) > 0.5, tf.float32)
-        returns = tf.stop_gradient(returns_of(self._rewards(outputs, labels)))
-        policy["returns"] = returns
+        returns = self._returns(outputs, labels)
         baselines, is_judged = self._baselines(policy, returns)
         advantages = returns - baselines  # [B, k - 1]
         unit = tf.stop_gradient(root_mean_square(advantages, is_judged))
@@ -148,21 +142,19 @@ class SkipFrameClassifier(VideoClassifier):
             losses += _VALUE_WEIGHT * tf.reduce_sum(tf.where(is_judged, advantages**2, 0.0), axis=-1)
         return losses - self.entropy_weight * tf.reduce_sum(tf.where(is_decision, policy["entropies"], 0.0), axis=-1)
 
-    def selection_metrics(self, outputs, num_examples) -> dict:
-        """This replica's share of the batch's means: what an episode earned, and the entropy of a decision in nats.
-
-        Args:
-          outputs: what `encode_and_classify` returned in training, after `selection_losses`.
-          num_examples: videos over all replicas, float32 scalar.
-        """
+    def selection_metrics(self, outputs, labels, num_examples) -> dict:
+        """`reward`, what an episode earned, and `entropy` of a decision in nats."""
         policy = outputs["policy"]
         is_decision = tf.cast(policy["is_decision"], tf.float32)
         num_decisions = tf.reduce_sum(is_decision, axis=-1)  # [B]
         entropies = tf.math.divide_no_nan(tf.reduce_sum(is_decision * policy["entropies"], axis=-1), num_decisions)
         return {
-            "reward": tf.math.divide_no_nan(tf.reduce_sum(policy["returns"][:, 0]), num_examples),
+            "reward": tf.math.divide_no_nan(tf.reduce_sum(self._returns(outputs, labels)[:, 0]), num_examples),
             "entropy": tf.math.divide_no_nan(tf.reduce_sum(entropies), num_examples),
         }
+
+    def _returns(self, outputs, labels):
+        return tf.stop_gradient(returns_of(self._rewards(outputs, rounded(labels))))  # [B, k - 1]
 
     def _rewards(self, outputs, labels):
         num_decisions = self.num_sampled_frames - 1

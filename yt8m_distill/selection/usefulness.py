@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from yt8m_distill.models import VideoClassifier
 from yt8m_distill.models.windows import window_lengths, windows_of
 
 
@@ -19,10 +18,7 @@ def window_predictions(model, windows, lengths):
     Returns:
       float32 [N, C].
     """
-    inputs = {"sampled_frames": windows, "num_sampled_frames": lengths}
-    # Not `model.encode`, in which a model that chooses its frames would choose among these.
-    outputs = VideoClassifier.encode(model, inputs, training=False)
-    return model.classify(outputs["encoding"])
+    return model.classify(model.encode_frames(windows, lengths, training=False)["encoding"])
 
 
 def window_usefulness(model, frames, num_frames, labels, window: int):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-
 import tensorflow as tf
 
 from yt8m_distill.models.training_step import METRICS_EVERY_STEPS
@@ -12,25 +9,7 @@ from yt8m_distill.stack import keras
 from yt8m_distill.training.finite_check import FiniteCheck
 from yt8m_distill.training.interruption import Interruption
 from yt8m_distill.training.progress import Progress
-
-_logger = logging.getLogger(__name__)
-
-
-@dataclasses.dataclass
-class RunPosition:
-    """How far a run is: the checkpointed state that is not weights.
-
-    Attributes:
-      step: updates of the student since the run began.
-      phase: 0 for training or distillation, 1 for the fine-tuning after it.
-      epoch: passes completed within the phase.
-      examples: examples seen of the current pass.
-    """
-
-    step: int = 0
-    phase: int = 0
-    epoch: int = 0
-    examples: int = 0
+from yt8m_distill.training.run_checkpoint import RunPosition
 
 
 class RunCallback(keras.callbacks.Callback):
@@ -40,13 +19,15 @@ class RunCallback(keras.callbacks.Callback):
       position: how far the run is; kept up to date.
       global_batch_size: examples of one step over all replicas.
       progress: where the log lines go; counts examples.
-      done_before: examples of earlier passes, for the progress.
       summary_writer: TensorBoard writer, or None.
       save: function that writes a checkpoint.
       save_every_steps: steps between checkpoints.
       max_steps: stop at this step; None for no limit.
       finite_check: looks at the model's `nonfinite_steps` before anything is saved.
       interruption: what a signal that arrives during a step waits for.
+
+    Attributes:
+      done_before: examples of earlier passes, for the progress.
     """
 
     # Reading a log value waits for the device: Keras must leave that to us.
@@ -54,10 +35,9 @@ class RunCallback(keras.callbacks.Callback):
 
     def __init__(
         self,
-        position,
+        position: RunPosition,
         global_batch_size,
         progress: Progress,
-        done_before,
         summary_writer,
         save,
         save_every_steps,
@@ -69,7 +49,7 @@ class RunCallback(keras.callbacks.Callback):
         self.position = position
         self.global_batch_size = global_batch_size
         self.progress = progress
-        self.done_before = done_before
+        self.done_before = 0
         self.summary_writer = summary_writer
         self.save = save
         self.save_every_steps = save_every_steps
@@ -79,8 +59,7 @@ class RunCallback(keras.callbacks.Callback):
         self._num_updates = 0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._read_num_updates()
-        self._look_for_nonfinite()  # a run that goes on has made updates that this process knows nothing of
+        self._take_stock()  # a run that goes on has made updates that this process knows nothing of
 
     def on_train_batch_end(self, batch, logs=None):
         self._num_updates += 1
@@ -93,36 +72,30 @@ class RunCallback(keras.callbacks.Callback):
             float(logs["loss"])
             self.progress.start_timing()
         if self._num_updates % METRICS_EVERY_STEPS == 0:
-            self._read_num_updates()  # a step whose float16 gradients overflow counts no update
-            self._look_for_nonfinite()
+            self._take_stock()  # a step whose float16 gradients overflow counts no update
         if self._num_updates % METRICS_EVERY_STEPS == 0:
             self._log(step, {name: float(value) for name, value in logs.items()})
         if step % self.save_every_steps == 0:
             self.progress.stop_timing()
-            self._read_num_updates()
-            self._look_for_nonfinite()
+            self._take_stock()
             self.save()
             self.progress.start_timing()
         if self.max_steps and step >= self.max_steps:
             self.model.stop_training = True
         if self.interruption.is_requested:
-            self._read_num_updates()
-            self._look_for_nonfinite()
+            self._take_stock()
         self.interruption.check()
-
-    def _read_num_updates(self):
-        """Takes over the model's count of its optimizer's updates, which starts anew when fine-tuning does.
-
-        Not at every step: reading a variable waits for the device.
-        """
-        self._num_updates = int(self.model.optimizer.iterations.numpy())
 
     def on_epoch_end(self, epoch, logs=None):
         self.progress.stop_timing()
-        self._read_num_updates()
-        self._look_for_nonfinite()
+        self._take_stock()
 
-    def _look_for_nonfinite(self):
+    def _take_stock(self):
+        """Takes over the model's count of its optimizer's updates, and looks for steps that were not finite.
+
+        The count starts anew when fine-tuning does. Not at every step: reading a variable waits for the device.
+        """
+        self._num_updates = int(self.model.optimizer.iterations.numpy())
         self.finite_check.look(self.model.nonfinite_steps, self.position.step, self._num_updates)
 
     def _log(self, step, logs):

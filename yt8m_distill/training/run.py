@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 
@@ -11,21 +10,21 @@ import numpy as np
 import tensorflow as tf
 
 from yt8m_distill.data import readable_errors, reported_skipped_records, training_dataset
-from yt8m_distill.data.atomic_file import open_atomic
 from yt8m_distill.distillation import Distiller
 from yt8m_distill.models import ModelConfig, write_model_flags
-from yt8m_distill.models.checkpoints import BEST_DIR
 from yt8m_distill.stack import keras
-from yt8m_distill.training.callbacks import RunCallback, RunPosition
+from yt8m_distill.training.best_score import BestScore
+from yt8m_distill.training.callbacks import RunCallback
 from yt8m_distill.training.curriculum import sampler_of_epoch
 from yt8m_distill.training.evaluation import evaluate
 from yt8m_distill.training.finite_check import FiniteCheck
 from yt8m_distill.training.interruption import InterruptedAtOnce, Interruption
 from yt8m_distill.training.progress import Progress
+from yt8m_distill.training.run_checkpoint import RunCheckpoint, RunPosition, saved_position
 from yt8m_distill.training.run_checks import check_run
 from yt8m_distill.training.run_files import find_run_files
 from yt8m_distill.training.strategy import computation_in, is_chief, lost_workers_named
-from yt8m_distill.training.train_dir import CheckpointKeeper, TrainDirError, prepare_train_dir, train_dir_in_use
+from yt8m_distill.training.train_dir import CheckpointKeeper, prepare_train_dir, train_dir_in_use
 from yt8m_distill.training.trainer import build_models, build_trainer, count_steps
 from yt8m_distill.training.training_config import TrainingConfig
 from yt8m_distill.training.weight_average import WeightAverage
@@ -33,7 +32,6 @@ from yt8m_distill.training.weight_average import WeightAverage
 _logger = logging.getLogger(__name__)
 
 _TRAIN, _FINETUNE = 0, 1
-_POSITION_KEY = "position/{}/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> dict:
@@ -45,7 +43,8 @@ def train(model_config: ModelConfig, config: TrainingConfig, strategy=None) -> d
       strategy: tf.distribute strategy; None for the default device.
 
     Returns:
-      Dict of `step` and, with validation records, `metrics` (see `evaluate`) after the last pass.
+      Dict of `step`, `metrics` after the last pass (see `evaluate`; None without validation records), and
+      `examples_per_second` of this call's last phase, without compiling, evaluating and saving; 0 if nothing was timed.
 
     Raises:
       DataError: input that cannot be read.
@@ -93,11 +92,10 @@ class _Run:
             self.model = model_config.build()
             self.average = WeightAverage(self.student, self.model, config.ema_decay, strategy)
         self.metrics = None
-        # What the best checkpoint is the best by: the score of the challenge.
-        self._score_name = "segment_map" if config.segment_labels else "gap"
-        self._best_score = self._read_best_score()
+        self.best = BestScore(config.train_dir, "segment_map" if config.segment_labels else "gap")
         self._saved_step = None
         self._num_nonfinite = 0
+        self._rate = 0.0
         self.interruption = Interruption()
         self._restore()
 
@@ -133,7 +131,7 @@ class _Run:
             _logger.warning("Left out %d steps whose loss or gradients were NaN or infinite.", self._num_nonfinite)
         reason = "step" if self._reached_max_steps() else "epoch"
         _logger.info("Done training -- %s limit reached.", reason)
-        return {"step": self.position.step, "metrics": self.metrics}
+        return {"step": self.position.step, "metrics": self.metrics, "examples_per_second": self._rate}
 
     def save_interrupted(self, interrupt: KeyboardInterrupt) -> None:
         """Saves what a signal has stopped, unless it did so in the middle of a step; says how to go on."""
@@ -156,9 +154,7 @@ class _Run:
         """Writes a checkpoint of everything that resuming needs."""
         if self._saved_step == self.position.step:
             return
-        for name, variable in self._position_variables.items():
-            variable.assign(getattr(self.position, name))
-        self._keeper.save(self.position.step)
+        self.checkpoint.save()
         self._saved_step = self.position.step
 
     def _take_averages(self):
@@ -176,62 +172,33 @@ class _Run:
         teacher = None if is_finetuning else self.teacher
         files, batch_size = self.files, self.global_batch_size
         num_steps = count_steps(self.config, files.num_labelled, batch_size, is_finetuning, files.num_unlabelled)
-        return build_trainer(teacher, self.student, self.config, self.global_batch_size, num_steps)
+        return build_trainer(teacher, self.student, self.config, batch_size, num_steps)
 
     def _restore(self):
         """Takes up the run that the train_dir holds, if it holds one."""
         path = tf.train.latest_checkpoint(self.config.train_dir)
         if path is not None:
-            with _damage_named(path):
-                reader = tf.train.load_checkpoint(path)
-            if not reader.has_tensor(_POSITION_KEY.format("step")):
-                raise TrainDirError(
-                    f"{path} holds weights alone, not a training run that could go on. Give another --train_dir."
-                )
-            saved = {name: int(reader.get_tensor(_POSITION_KEY.format(name))) for name in _position()}
-            self.position = RunPosition(**saved)
+            self.position = saved_position(path)
             if self.position.phase == _FINETUNE:
                 self.trainer = self._build_trainer()
-        self._make_checkpoint()
+        self.checkpoint = self._make_checkpoint()
         if path is not None:
-            with _damage_named(path):
-                self._restore_from(path)
+            self.checkpoint.restore(path)
             self._saved_step = self.position.step
             _logger.info("Going on from %s: step %d.", path, self.position.step)
 
-    def _restore_from(self, path):
-        try:
-            self._checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
-        except AssertionError as error:
-            raise TrainDirError(
-                f"{path} lacks weights or optimizer state that this run has: another version of this package, or "
-                "a run with other flags, wrote it. Give another --train_dir, or --start_new_model to delete it."
-            ) from error
-
     def _make_checkpoint(self):
-        self._position_variables = {
-            name: tf.Variable(getattr(self.position, name), dtype=tf.int64, trainable=False)
-            for name in _position()
-        }
-        parts = {
-            "model": self.model,
-            "raw_model": self.student if self.average else None,
-            "optimizer": self.trainer.optimizer,
-            "position": self._position_variables,
-        }
+        parts = {"model": self.model, "optimizer": self.trainer.optimizer}
+        if self.average:
+            parts["raw_model"] = self.student
         if isinstance(self.trainer, Distiller):
-            parts["projection"] = self.trainer.projection
+            if self.trainer.projection is not None:
+                parts["projection"] = self.trainer.projection
             if self.trainer.teacher_optimizer is not None:
                 parts.update(teacher=self.teacher, teacher_optimizer=self.trainer.teacher_optimizer)
-        self._checkpoint = tf.train.Checkpoint(
-            **{name: part for name, part in parts.items() if part is not None}
-        )
-        self._keeper = CheckpointKeeper(
-            self.config.train_dir,
-            self._checkpoint,
-            self.model,
-            self.config.keep_checkpoints,
-            is_chief(self.strategy),
+        config = self.config
+        return RunCheckpoint(
+            config.train_dir, self.position, parts, config.keep_checkpoints, is_chief(self.strategy)
         )
 
     def _begin_finetuning(self):
@@ -246,7 +213,7 @@ class _Run:
         self.position.phase, self.position.epoch, self.position.examples = _FINETUNE, 0, 0
         with self.strategy.scope():
             self.trainer = self._build_trainer()
-            self._make_checkpoint()
+            self.checkpoint = self._make_checkpoint()
 
     def _fit_phase(self, phase, num_epochs):
         files = self.files
@@ -255,15 +222,14 @@ class _Run:
         summaries = tf.summary.create_file_writer(self.config.train_dir) if is_chief(self.strategy) else None
         callback = RunCallback(
             self.position,
-            self.global_batch_size,
-            progress,
-            records * self.position.epoch,
-            summaries,
-            self.save,
-            self.config.export_model_steps,
-            self.config.max_steps,
-            FiniteCheck(self.config.skip_nonfinite),
-            self.interruption,
+            global_batch_size=self.global_batch_size,
+            progress=progress,
+            summary_writer=summaries,
+            save=self.save,
+            save_every_steps=self.config.export_model_steps,
+            max_steps=self.config.max_steps,
+            finite_check=FiniteCheck(self.config.skip_nonfinite),
+            interruption=self.interruption,
         )
         while self.position.epoch < num_epochs and not self._reached_max_steps():
             epoch = self.position.epoch
@@ -280,6 +246,7 @@ class _Run:
         if summaries is not None:
             summaries.close()
         self._num_nonfinite += callback.finite_check.num_skipped
+        self._rate = progress.rate
 
     def _fit_epoch(self, phase, epoch, callback):
         # The run may have stopped right at the end of a pass, and Keras fails on a dataset without a batch.
@@ -360,26 +327,11 @@ class _Run:
             segments=config.segment_labels,
             skipped=self.skipped,
         )
-        step, score = self.position.step, self.metrics[self._score_name]
+        step = self.position.step
         _logger.info("step %d | %s", step, " | ".join(f"{k}: {v:.4f}" for k, v in self.metrics.items()))
-        if score > self._best_score:
-            self._best_score = score
-            self._keeper.save_best(step)
-            with open_atomic(self._best_metrics_path()) as file:
-                file.write(json.dumps({"step": step, **self.metrics}, indent=2) + "\n")
-
-    def _best_metrics_path(self):
-        return os.path.join(self.config.train_dir, BEST_DIR, "metrics.json")
-
-    def _read_best_score(self):
-        if not tf.io.gfile.exists(self._best_metrics_path()):
-            return float("-inf")
-        with tf.io.gfile.GFile(self._best_metrics_path()) as file:
-            try:
-                # A run that was trained on videos so far has no score of segments, and the other way round.
-                return float(dict(json.loads(file.read())).get(self._score_name, "-inf"))
-            except (ValueError, TypeError) as error:
-                raise TrainDirError(f"{self._best_metrics_path()}: holds no metrics ({error}). Remove it.") from error
+        if self.best.is_beaten_by(self.metrics):
+            self.checkpoint.keeper.save_best(step)
+            self.best.replace(step, self.metrics)
 
     def _save_parallel_teacher(self):
         """Leaves the teacher that parallel training made as a train_dir of its own."""
@@ -395,10 +347,6 @@ class _Run:
         return bool(self.config.max_steps) and self.position.step >= self.config.max_steps
 
 
-def _position():
-    return RunPosition.__dataclass_fields__
-
-
 @contextlib.contextmanager
 def _silenced(logger, phrase):
     """Drops the log messages that hold `phrase`."""
@@ -411,18 +359,3 @@ def _silenced(logger, phrase):
         yield
     finally:
         logger.removeFilter(keep)
-
-
-@contextlib.contextmanager
-def _damage_named(path):
-    """TrainDirError in the place of what TensorFlow raises for a checkpoint whose files are cut or missing."""
-    try:
-        yield
-    except (IndexError, ValueError, tf.errors.OpError) as error:
-        if isinstance(error, TrainDirError):
-            raise
-        reason = str(error).split("\n")[0].split(". ")[0].rstrip(".")
-        raise TrainDirError(
-            f"{path} is damaged ({reason}). Name an older checkpoint in the file 'checkpoint' beside it, or give "
-            "--start_new_model to delete the run."
-        ) from error
