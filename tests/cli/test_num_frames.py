@@ -107,11 +107,21 @@ def test_budgets_that_make_no_sense(flags, message, pattern, tmp_path, capsys):
     assert message in error and len(error.splitlines()) == 1
 
 
-def test_eval_states_the_agreement_with_a_teacher(model, pattern, train_dir, tmp_path, capsys):
+def test_eval_states_the_agreement_with_a_teacher(model, videos, pattern, train_dir, tmp_path, capsys):
+    teacher = model.model_config.build()
+    teacher.set_weights([w + np.random.default_rng(4).standard_normal(w.shape) for w in model.get_weights()])
+    save_model(tmp_path / "teacher", teacher)
+    p, q = (predictions_on(one, videos, (0, 2, 4, 6)).astype(np.float64) for one in (teacher, model))
+    kl = (p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))).sum(axis=1).mean()
+    same_best = np.mean(p.argmax(axis=1) == q.argmax(axis=1))
+    assert 0 < same_best < 1
     metrics_file = tmp_path / "metrics.json"
-    flags = [f"--train_dir={train_dir}", f"--eval_data_pattern={pattern}", "--run_once", f"--teacher_dir={train_dir}"]
-    assert eval_command.main(["eval.py", *flags, f"--output_metrics_json={metrics_file}"]) == 0
+    flags = [f"--train_dir={train_dir}", f"--eval_data_pattern={pattern}", "--run_once"]
+    flags += [f"--teacher_dir={tmp_path / 'teacher'}", f"--output_metrics_json={metrics_file}"]
+    assert eval_command.main(["eval.py", *flags]) == 0
     metrics = json.loads(metrics_file.read_text())
-    assert (metrics["top_1_agreement"], metrics["top_20_agreement"], metrics["kl"]) == (1, 1, 0)
-    expected = "With the teacher | top_1_agreement: 1.000 | top_20_agreement: 1.000 | kl: 0.000"
+    assert metrics["top_1_agreement"] == pytest.approx(same_best)
+    assert metrics["top_20_agreement"] == 1  # of three classes
+    assert metrics["kl"] == pytest.approx(kl, rel=1e-4)
+    expected = f"With the teacher | top_1_agreement: {same_best:.3f} | top_20_agreement: 1.000 | kl: {kl:.3f}"
     assert expected in capsys.readouterr().err
