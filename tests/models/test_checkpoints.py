@@ -11,6 +11,7 @@ from yt8m_distill.models import (
     ModelConfig,
     checkpoint_path,
     checkpoint_step,
+    checkpoints,
     load_model,
     read_model_flags,
     restore_weights,
@@ -203,3 +204,13 @@ def test_flags_that_describe_a_larger_model_take_no_memory(cells, message, tmp_p
     with pytest.raises(ValueError, match=message) as error:
         load_model(str(tmp_path))
     assert str(error.value).startswith(f"{tmp_path}/model.ckpt-1: ") and "\n" not in str(error.value)
+
+
+def test_only_what_is_too_large_is_said_to_be(tmp_path, monkeypatch):
+    def fail(config):
+        raise tf.errors.InvalidArgumentError(None, None, "indices[0] = 1 is not in [0, 1) [Op:GatherV2]")
+
+    save(lstm_model(), tmp_path)
+    monkeypatch.setattr(checkpoints, "build_without_values", fail)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="is not in"):
+        load_model(str(tmp_path))
