@@ -224,6 +224,13 @@ def test_no_number_of_frames_is_read_of_mean_features_or_past_the_longest_video(
         ModelConfig("LstmModel", *FEATURES).with_num_sampled_frames(301)
 
 
+def test_a_policy_decides_a_thousand_times_at_most():
+    config = {"max_frames": 2000, "frame_sampling": "skip_frame"}
+    ModelConfig("LstmModel", *FEATURES, **config, num_sampled_frames=1000)
+    with pytest.raises(ValueError, match=r"a whole number from 2 to 1000\. Received: 1001"):
+        ModelConfig("LstmModel", *FEATURES, **config, num_sampled_frames=1001)
+
+
 def test_all_frames_are_read_in_the_blocks_of_a_teacher():
     student = ModelConfig(
         "HierarchicalLstmModel",

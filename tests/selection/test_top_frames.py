@@ -15,6 +15,14 @@ def test_takes_the_best_frames_in_order_of_time():
     np.testing.assert_array_equal(num_read, [3, 2, 3, 0])
 
 
+def test_padding_is_never_taken_for_a_frame():
+    infinity, no_number = float("inf"), float("nan")
+    scores = tf.constant([[-infinity, no_number, 5.0, 5.0], [no_number, 1.0, -infinity, 5.0]])
+    indices, num_read = top_frames(scores, tf.constant([2, 3]), 3)
+    np.testing.assert_array_equal(indices, [[0, 1, 0], [0, 1, 2]])
+    np.testing.assert_array_equal(num_read, [2, 3])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=9), st.integers(1, 12), st.data())
 def test_no_frame_left_out_has_a_higher_score(scores, num_chosen, data):

@@ -24,7 +24,7 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
     """Files that match a comma-separated list of globs, local or remote (`gs://`), sorted and each once.
 
     Raises:
-      DataError: a glob matches nothing, or what is no file: opening a pipe may take for ever.
+      DataError: a glob matches nothing, or a pipe or the like, opening which may take for ever.
     """
     files = set()
     for glob in filter(None, (part.strip() for part in pattern.split(","))):
@@ -42,21 +42,20 @@ def list_record_files(pattern: str, purpose: str = "input") -> list[str]:
         raise DataError(f"Unable to find {purpose} files. data_pattern={pattern!r} is empty.")
     files = sorted(files)
     for path in files:
-        _check_regular(path)
+        _check_may_be_opened(path)
     return files
 
 
-def _check_regular(path):
-    """DataError for a local path that is there and no file. Who opens one that is not there says so."""
+def _check_may_be_opened(path):
+    """DataError for a local pipe, socket or device. What is missing, or a directory, is named by who opens it."""
     if "://" in path:
         return
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return
-    if not stat.S_ISREG(mode):
-        kind = "a directory" if stat.S_ISDIR(mode) else "a pipe, a socket or a device"
-        raise DataError(f"{path}: is {kind}, not a file. Leave it out of the pattern.")
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{path}: is a pipe, a socket or a device, not a file. Leave it out of the pattern.")
 
 
 def check_first_record(files: list[str], schema: RecordSchema, skip_bad: bool = False) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+_LARGEST_FEATURE = 2**20
 
 @dataclasses.dataclass(frozen=True)
 class RecordSchema:
@@ -18,7 +19,7 @@ class RecordSchema:
       max_frames: frames kept of a longer video; frame-level records only. The original's reader keeps 300.
 
     Raises:
-      ValueError: names and sizes differ in number, or a number is not positive.
+      ValueError: names and sizes differ in number, or a number is out of range.
     """
 
     feature_names: tuple[str, ...]
@@ -38,8 +39,8 @@ class RecordSchema:
             )
         if len(set(self.feature_names)) != len(self.feature_names) or not all(self.feature_names):
             raise ValueError(f"feature_names must be distinct and not empty. Received: {self.feature_names}.")
-        if min(self.feature_sizes) < 1:
-            raise ValueError(f"feature_sizes must be positive. Received: {self.feature_sizes}.")
+        if not all(1 <= size <= _LARGEST_FEATURE for size in self.feature_sizes):
+            raise ValueError(f"feature_sizes must be from 1 to {_LARGEST_FEATURE}. Received: {self.feature_sizes}.")
         if self.num_classes < 2:
             raise ValueError(f"num_classes must be at least 2. Received: {self.num_classes}.")
         if self.max_frames < 1:

@@ -17,6 +17,7 @@ class LearnedSelection:
       models: those of the zoo that it works with; () for all that read frames.
       needs_trained_model: whether it chooses frames for a network that is trained already.
       fewest_frames: the smallest budget that leaves it a choice.
+      most_frames: the largest budget; each choice of `skip_frame` is a part of the graph.
     """
 
     module: str
@@ -25,6 +26,7 @@ class LearnedSelection:
     models: tuple[str, ...] = ()
     needs_trained_model: bool = False
     fewest_frames: int = 1
+    most_frames: int = 100_000
 
     @property
     def model_class(self) -> type:
@@ -48,6 +50,7 @@ LEARNED_SELECTIONS = {
         },
         models=("LstmModel", "GruModel"),
         fewest_frames=2,
+        most_frames=1000,
     ),
     "saliency": LearnedSelection(
         "yt8m_distill.selection.saliency",

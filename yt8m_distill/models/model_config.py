@@ -239,9 +239,10 @@ class ModelConfig:
         if self.has_low_resolution:
             raise ValueError(f"{method} chooses frames of full resolution. Leave out frame_pooling and the like.")
         fewest, k = self.learned_selection.fewest_frames, self.num_sampled_frames
-        if not isinstance(k, int) or isinstance(k, bool) or not fewest <= k <= self.max_frames:
+        most = min(self.max_frames, self.learned_selection.most_frames)
+        if not isinstance(k, int) or isinstance(k, bool) or not fewest <= k <= most:
             raise ValueError(
-                f"{method} needs num_sampled_frames, a whole number from {fewest} to {self.max_frames}. Received: {k}."
+                f"{method} needs num_sampled_frames, a whole number from {fewest} to {most}. Received: {k}."
             )
 
     def _resolved_blocks(self) -> dict:

@@ -20,7 +20,9 @@ def top_frames(scores, num_frames, num_chosen: int):
     # A batch of short videos may have fewer rows than K.
     scores = tf.pad(scores, [[0, 0], [0, tf.maximum(0, num_chosen - num_slots)]])
     is_frame = tf.sequence_mask(num_frames, tf.shape(scores)[1])
-    chosen = tf.math.top_k(tf.where(is_frame, scores, scores.dtype.min), num_chosen).indices  # [B, K]
+    least = scores.dtype.min
+    of_frames = tf.where(scores >= least, scores, least)  # NaN and minus infinity still come before padding
+    chosen = tf.math.top_k(tf.where(is_frame, of_frames, -float("inf")), num_chosen).indices  # [B, K]
     num_read = tf.minimum(num_frames, num_chosen)
     in_use = tf.sequence_mask(num_read, num_chosen)
     beyond = tf.shape(scores)[1]
