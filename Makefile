@@ -1,7 +1,7 @@
 # make          builds the virtual environment in .venv
 # make demo     teacher -> student on made-up data, in minutes
 # make test     the test suite
-# make lint     ruff
+# make lint     ruff: rules and layout
 # make clean    removes everything these made
 #
 # make PYTHON=/path/to/python ...   builds the environment with this Python, not with the one tools/find_python finds
@@ -43,7 +43,7 @@ test: $(INSTALLED)
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED)
-	@$(VENV)/bin/python -m ruff check .
+	@$(VENV)/bin/python -m ruff check . && $(VENV)/bin/python -m ruff format --check --quiet .
 
 clean:
 	rm -rf .venv .venv-* build dist demo_output *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -46,8 +46,6 @@ def _models(settings):
         ("skip_frame", {}),
         ("saliency", {"saliency_inputs": saliency_inputs}),
     ):
-        student = config(
-            frame_sampling=sampling, num_sampled_frames=k, hyperparameters={**hyperparameters, **own}
-        )
+        student = config(frame_sampling=sampling, num_sampled_frames=k, hyperparameters={**hyperparameters, **own})
         models[f"{sampling} {k}"] = student.build(models[TEACHER].classifier)
     return models

@@ -1,8 +1,8 @@
 """An HTTP server on this machine that misbehaves as it is told, file by file and request by request.
 
-    with FileServer() as server:
-        server.add("/2/frame/train/trainaa.tfrecord", b"...", "truncate", "500", "ok")   # 1st, 2nd, all later requests
-        server.url, server.requests("/2/frame/train/trainaa.tfrecord")
+with FileServer() as server:
+    server.add("/2/frame/train/trainaa.tfrecord", b"...", "truncate", "500", "ok")   # 1st, 2nd, all later requests
+    server.url, server.requests("/2/frame/train/trainaa.tfrecord")
 """
 
 import hashlib

@@ -38,9 +38,7 @@ PIP_INSTALL = "python -m pip install"
 ADDONS_REQUIREMENT = "tensorflow-addons>=0.23,<0.24"
 
 
-def check_stack(
-    python: tuple[int, int], versions: Mapping[str, str | None], environ: Mapping[str, str]
-) -> str | None:
+def check_stack(python: tuple[int, int], versions: Mapping[str, str | None], environ: Mapping[str, str]) -> str | None:
     """Says what is wrong with a combination of packages, and how to mend it.
 
     Args:
@@ -66,9 +64,7 @@ def check_stack(
     return _check_tf_keras_stack(tensorflow, minor, versions)
 
 
-def _check_keras_2_stack(
-    tensorflow: str, versions: Mapping[str, str | None], environ: Mapping[str, str]
-) -> str | None:
+def _check_keras_2_stack(tensorflow: str, versions: Mapping[str, str | None], environ: Mapping[str, str]) -> str | None:
     keras, numpy = versions.get("keras"), versions.get("numpy")
     if keras is None or _minor(keras) != KERAS_2_MINOR:
         found = f"found keras {keras}" if keras else "which is not installed"
@@ -86,9 +82,7 @@ def _check_keras_2_stack(
     return None
 
 
-def _check_tf_keras_stack(
-    tensorflow: str, minor: tuple[int, int], versions: Mapping[str, str | None]
-) -> str | None:
+def _check_tf_keras_stack(tensorflow: str, minor: tuple[int, int], versions: Mapping[str, str | None]) -> str | None:
     tf_keras, tensorflow_addons = versions.get("tf-keras"), versions.get("tensorflow-addons")
     if tf_keras is None or _minor(tf_keras) != minor:
         wanted = f"{minor[0]}.{minor[1]}"

@@ -31,9 +31,7 @@ class WorkerPool:
       max_tasks: after so many a process is replaced; None is `TASKS_OF_A_PROCESS`, `math.inf` never does it.
     """
 
-    def __init__(
-        self, num_processes: int, function: Callable, initialize: Callable, max_tasks: float | None = None
-    ):
+    def __init__(self, num_processes: int, function: Callable, initialize: Callable, max_tasks: float | None = None):
         self._num_processes = num_processes
         self._function = function
         self._initialize = initialize

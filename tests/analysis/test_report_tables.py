@@ -35,10 +35,7 @@ def results_of(folder, methods=METHODS, measured=MEASURED, **grid):
 
 def test_markdown_is_aligned_in_its_source():
     assert tables.markdown_table(["A", "Bcde"], [["long one", "1"], ["x", "10"]], num_text_columns=1) == (
-        "| A        | Bcde |\n"
-        "| -------- | ---: |\n"
-        "| long one |    1 |\n"
-        "| x        |   10 |\n"
+        "| A        | Bcde |\n| -------- | ---: |\n| long one |    1 |\n| x        |   10 |\n"
     )
 
 

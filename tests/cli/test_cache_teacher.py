@@ -48,7 +48,7 @@ def test_a_student_of_two_cached_teachers(places, tmp_path, capsys):
     ]
     assert train.main(["train.py", teachers, *flags]) == 0
     assert "Number of training files: 2 and 1 unlabelled ones." in capsys.readouterr().err
-    assert checkpoint_steps(tmp_path / "student") [-1] == 4 + 3  # of 28 videos and of 22
+    assert checkpoint_steps(tmp_path / "student")[-1] == 4 + 3  # of 28 videos and of 22
     flags.append(f"--train_dir={tmp_path / 'other'}")
     assert train.main(["train.py", f"--teacher_dir={places}/two", *flags]) == 2
     assert "it was made of 2, and now there are 1" in capsys.readouterr().err

@@ -322,9 +322,7 @@ def test_rejects_an_impossible_number_of_frames(num_frames):
 # ---- jitter
 
 
-@given(
-    num_frames=st.integers(0, 300), k=st.integers(1, 60), seed=st.integers(0, 2**40), in_graph=st.booleans()
-)
+@given(num_frames=st.integers(0, 300), k=st.integers(1, 60), seed=st.integers(0, 2**40), in_graph=st.booleans())
 @settings(deadline=None, max_examples=60)
 def test_jitter_draws_one_frame_of_each_share(num_frames, k, seed, in_graph):
     sampler = FrameSampler("uniform", k, jitter=True)

@@ -148,9 +148,7 @@ def parse_in_plain_python(record):
 def records(draw):
     number = draw(st.integers(0, 999))
     ratings = draw(
-        st.lists(
-            st.tuples(st.integers(0, 3), st.integers(0, 16), st.sampled_from([0.0, 1.0, 0.25, -1.0])), max_size=8
-        )
+        st.lists(st.tuples(st.integers(0, 3), st.integers(0, 16), st.sampled_from([0.0, 1.0, 0.25, -1.0])), max_size=8)
     )
     content = features(draw(st.integers(0, 15)), seed=number)
     record = frame_record(content, f"v{number}", frames_per_entry=draw(st.sampled_from([1, 1, 15])))

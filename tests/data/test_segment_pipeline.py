@@ -97,9 +97,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(files, an_epoch):
 
 def test_the_segments_of_a_video_are_spread(an_epoch):
     order = list(chain(*an_epoch))
-    video_of = {
-        video.frames[start : start + 5].tobytes(): video.video_id for video in VIDEOS for start in (0, 5, 10)
-    }
+    video_of = {video.frames[start : start + 5].tobytes(): video.video_id for video in VIDEOS for start in (0, 5, 10)}
     videos = [video_of[segment] for segment in order]
     neighbours = sum(one == other for one, other in zip(videos, videos[1:]))
     assert neighbours < (NUM_SEGMENTS - len(set(videos))) / 2
@@ -177,9 +175,7 @@ def test_ratings_of_files(files):
     pairs = [
         (video_id.decode(), start, rated, score)
         for batch in pipeline.segment_ratings_dataset(files).as_numpy_iterator()
-        for video_id, start, rated, score in zip(
-            *(batch[n] for n in ("video_ids", "start_times", "classes", "scores"))
-        )
+        for video_id, start, rated, score in zip(*(batch[n] for n in ("video_ids", "start_times", "classes", "scores")))
     ]
     expected = []
     for video, ratings in zip(VIDEOS, RATINGS):

@@ -81,9 +81,7 @@ def test_an_interrupted_writing_goes_on_with_what_is_missing(teacher, files, tmp
         TeacherCache.open(str(tmp_path)).check_files(files)
     cache, missing, written = write(tmp_path, teacher, files)
     assert missing == files[1:] and written == 7
-    np.testing.assert_allclose(
-        read(cache, files)["teacher_predictions"], outputs_of(teacher)["predictions"], rtol=4e-3
-    )
+    np.testing.assert_allclose(read(cache, files)["teacher_predictions"], outputs_of(teacher)["predictions"], rtol=4e-3)
     assert write(tmp_path, teacher, files)[1:] == ([], 0)
 
 

@@ -27,9 +27,7 @@ def test_normalizes_by_the_valid_rows_alone():
 
 def test_is_keras_layer_where_all_rows_are_valid():
     ours, reference = BatchNormalization(), keras.layers.BatchNormalization(epsilon=1e-3)
-    np.testing.assert_allclose(
-        ours(FEATURES, training=True), reference(FEATURES, training=True), rtol=1e-4, atol=1e-5
-    )
+    np.testing.assert_allclose(ours(FEATURES, training=True), reference(FEATURES, training=True), rtol=1e-4, atol=1e-5)
 
 
 def test_moving_averages_forget_the_initial_values_soon():

@@ -5,9 +5,7 @@ from yt8m_distill.models.hyperparameters import check_hyperparameters
 SKIPS = {"skip_min": 5, "skip_max": 25, "skip_step": 1}
 
 
-@pytest.mark.parametrize(
-    "name", ["moe_num_mixtures", "lstm_layers", "gru_layers", "mix_number", "attention_layers"]
-)
+@pytest.mark.parametrize("name", ["moe_num_mixtures", "lstm_layers", "gru_layers", "mix_number", "attention_layers"])
 def test_what_is_made_one_by_one_is_bounded(name):
     others = {"dropout_rate": 0.0, "video_level_classifier_model": "LogisticModel"}
     check_hyperparameters({name: 1000, **others})

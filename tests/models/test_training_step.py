@@ -95,7 +95,6 @@ def test_unrated_classes_count_as_in_evaluation():
     assert batch_metrics(tf.constant(LOGGED_STEP), labels, predictions, 2.0)["hit_at_one"] == 0.5
 
 
-
 def test_batch_metrics_of_a_case_by_hand():
     labels = np.array([[True, False, False], [False, True, True]])
     predictions = np.array([[0.9, 0.8, 0.1], [0.7, 0.6, 0.5]], np.float32)

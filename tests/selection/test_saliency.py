@@ -76,11 +76,7 @@ def test_training_teaches_the_scorer_and_nothing_else(objective):
     model.compile(keras.optimizers.Adam(0.01))
     losses = [float(model.train_step((INPUTS, tf.constant(LABELS)))["loss"]) for _ in range(12)]
     assert losses[-1] < losses[0]
-    changed = {
-        weight.name.split("/")[1]
-        for weight, old in zip(model.weights, before)
-        if np.any(weight.numpy() != old)
-    }
+    changed = {weight.name.split("/")[1] for weight, old in zip(model.weights, before) if np.any(weight.numpy() != old)}
     assert changed == {"saliency_scorer", "saliency_union_scorer"}
     assert [v.name.split("/")[1] for v in model.trainable_variables] == ["saliency_scorer"] * 4 + [
         "saliency_union_scorer"

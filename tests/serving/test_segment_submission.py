@@ -80,9 +80,7 @@ def rows_in_plain_python(segments, top_k, max_segments, classes):
     batch_size=st.integers(1, 12),
     shuffle=st.randoms(),
 )
-def test_agrees_with_plain_python(
-    tmp_path_factory, scores, windows, top_k, max_segments, classes, batch_size, shuffle
-):
+def test_agrees_with_plain_python(tmp_path_factory, scores, windows, top_k, max_segments, classes, batch_size, shuffle):
     """Caps far below the number of segments, so that entries are dropped many times, among many ties."""
     names = [f"v{number}" for number in range(-(-len(scores) // windows))]
     shuffle.shuffle(names)
@@ -92,9 +90,7 @@ def test_agrees_with_plain_python(
         ids, starts, predictions = zip(*segments[first : first + batch_size])
         batches.append(([video_id.encode() for video_id in ids], np.array(starts), np.array(predictions, np.float32)))
     path = tmp_path_factory.getbasetemp() / "agrees.csv"
-    write_segment_submission(
-        path, batches, top_k, max_segments, classes if classes is None else np.array(classes)
-    )
+    write_segment_submission(path, batches, top_k, max_segments, classes if classes is None else np.array(classes))
     expected = rows_in_plain_python(segments, top_k, max_segments, classes or range(4))
     assert list(read_segment_submission(str(path))) == expected
     with open(path, newline="") as file:  # and as other programs read it

@@ -88,9 +88,7 @@ def python_top_k(row, k):
 
 
 # Few distinct values, so that ties are frequent, among them both zeros.
-SCORES = st.one_of(
-    st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0**-126]), st.floats(-1, 1, width=32, allow_subnormal=False)
-)
+SCORES = st.one_of(st.sampled_from([0.0, -0.0, 0.5, 1.0, 2.0**-126]), st.floats(-1, 1, width=32, allow_subnormal=False))
 
 
 @settings(deadline=None)

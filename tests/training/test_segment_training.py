@@ -144,9 +144,7 @@ def test_the_run_is_recorded(trained):
 
 def test_a_run_that_is_taken_up_again_ends_where_the_uninterrupted_one_does(trained, pattern, tmp_path):
     for max_steps in (2, None):
-        config = settings(
-            tmp_path, pattern, num_epochs=2, max_steps=max_steps, optimizer="Adam", keep_checkpoints=1
-        )
+        config = settings(tmp_path, pattern, num_epochs=2, max_steps=max_steps, optimizer="Adam", keep_checkpoints=1)
         train(model_config("FrameLevelLogisticModel", FRAMES), config)
         assert checkpoint_steps(tmp_path) == [max_steps or trained[1]["step"]]
     one, other = checkpoint_values(tmp_path), checkpoint_values(trained[0])

@@ -88,9 +88,7 @@ def paper_flops(model: VideoClassifier, frames: int) -> int | None:
         return _flat_lstm_flops(config, config.feature_sizes[visual], frames)
     if config.model in ("NeXtVLADModel", "MixtureNeXtVLADModel"):
         paths = [(path.split("/"), macs) for path, macs in macs_by_layer([model.encoder], frames).items()]
-        return sum(
-            macs for path, macs in paths if f"pooling_{visual}" in path and path[-1] in _PRODUCTS_OF_NEXTVLAD
-        )
+        return sum(macs for path, macs in paths if f"pooling_{visual}" in path and path[-1] in _PRODUCTS_OF_NEXTVLAD)
     return None
 
 

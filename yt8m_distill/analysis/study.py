@@ -1,11 +1,11 @@
 """A study: every run of a grid once, in several processes, as often interrupted as it may be; then the report.
 
-    <study_dir>/grid.json           the grid
-    <study_dir>/results.csv         a row a finished run (see `study_run.COLUMNS`), in the order of the grid
-    <study_dir>/timings.csv         how long the models take, see `study_timing.write_timings`
-    <study_dir>/report.md           the report, see `report.write_report`
-    <study_dir>/runs/<run>/         train/ (the train_dir), run.json (what it is), row.json (what came of it), log.txt
-    <study_dir>/runs/cache_of_<teachers>/   the same of a teacher cache, which is in cache/
+<study_dir>/grid.json           the grid
+<study_dir>/results.csv         a row a finished run (see `study_run.COLUMNS`), in the order of the grid
+<study_dir>/timings.csv         how long the models take, see `study_timing.write_timings`
+<study_dir>/report.md           the report, see `report.write_report`
+<study_dir>/runs/<run>/         train/ (the train_dir), run.json (what it is), row.json (what came of it), log.txt
+<study_dir>/runs/cache_of_<teachers>/   the same of a teacher cache, which is in cache/
 """
 
 from __future__ import annotations

@@ -24,9 +24,7 @@ def define_strategy_flags(groups) -> None:
         "tf.distribute strategy. auto is multi_worker where TF_CONFIG names several workers, mirrored over the GPUs "
         "where there are several, else one_device.",
     )
-    groups.add(
-        MACHINE, flags.DEFINE_integer, "num_gpu", 1, "The most GPUs of this machine to use.", lower_bound=1
-    )
+    groups.add(MACHINE, flags.DEFINE_integer, "num_gpu", 1, "The most GPUs of this machine to use.", lower_bound=1)
     # The original's default is 1. What nobody has set means all (see `create_strategy_from`), and the help says so.
     groups.values["num_gpu"].default_as_str = "all"
 
@@ -164,6 +162,4 @@ def integer_list(name: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in comma_list(text))
     except ValueError:
-        raise ValueError(
-            f"--{name} must list whole numbers, separated by commas. Received: {text!r}."
-        ) from None
+        raise ValueError(f"--{name} must list whole numbers, separated by commas. Received: {text!r}.") from None

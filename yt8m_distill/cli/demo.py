@@ -112,9 +112,7 @@ def _train_and_evaluate(output, name, seed, flags_of_model):
         *flags_of_model,
     )
     validation = f"--eval_data_pattern={output}/data/validate*.tfrecord"
-    _command(
-        eval_command, "eval.py", train_dir, validation, "--run_once", f"--output_metrics_json={metrics_file}"
-    )
+    _command(eval_command, "eval.py", train_dir, validation, "--run_once", f"--output_metrics_json={metrics_file}")
     with open(metrics_file) as file:
         metrics = json.load(file)
     return {"model": name, **_cost(f"{output}/{name}", f"{output}/data/validate*.tfrecord"), **metrics}

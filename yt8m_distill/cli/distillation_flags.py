@@ -16,6 +16,8 @@ RECIPES = {
         "student_init": "scratch",
     },
 }
+
+
 def apply_recipe(values) -> None:
     """Gives the flags that the recipe of a distillation concerns, and that nobody has given, the recipe's values.
 
@@ -217,6 +219,4 @@ def distillation_config_from(values):
         settings.update(preset)
     if values.match == "intermediate" and "int" not in settings["losses"]:
         settings["losses"] = (*settings["losses"], "int")
-    return DistillationConfig(
-        scheme=values.distillation, intermediate_alignment=values.intermediate, **settings
-    )
+    return DistillationConfig(scheme=values.distillation, intermediate_alignment=values.intermediate, **settings)

@@ -184,9 +184,7 @@ def _evaluate(values, ensemble, checkpoints, files, strategy):
         )
         log.epoch(metrics)
         if file is not None:
-            members = [
-                {"checkpoint": path, "weight": weight} for path, weight in zip(checkpoints, ensemble.weights)
-            ]
+            members = [{"checkpoint": path, "weight": weight} for path, weight in zip(checkpoints, ensemble.weights)]
             file.write(json.dumps({"global_step": log.step, **metrics, "members": members}, indent=2) + "\n")
 
 

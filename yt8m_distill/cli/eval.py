@@ -50,9 +50,7 @@ def _define_flags(groups):
     define_batch_size_flag(groups, group, 1024)
     groups.add(group, flags.DEFINE_integer, "num_readers", 8, "Files read at once.", lower_bound=1)
     define_bad_records_flag(groups, group)
-    groups.add(
-        group, flags.DEFINE_integer, "top_k", 20, "Predictions a video for GAP and mAP.", lower_bound=1
-    )
+    groups.add(group, flags.DEFINE_integer, "top_k", 20, "Predictions a video for GAP and mAP.", lower_bound=1)
     groups.add(
         group,
         flags.DEFINE_boolean,
@@ -60,9 +58,7 @@ def _define_flags(groups):
         False,
         "Evaluate on the rated segments of frame-level records (2019) instead of whole videos.",
     )
-    groups.add(
-        group, flags.DEFINE_boolean, "run_once", False, "Evaluate once; else each new checkpoint, for ever."
-    )
+    groups.add(group, flags.DEFINE_boolean, "run_once", False, "Evaluate once; else each new checkpoint, for ever.")
     groups.add(
         group,
         flags.DEFINE_float,
@@ -206,9 +202,7 @@ class EvaluationLog:
             metrics["num_classes_with_positives"],
         )
         if "segment_map" in metrics:
-            _logger.info(
-                "Segment mAP: %.6f over %d rated pairs", metrics["segment_map"], metrics["num_rated_pairs"]
-            )
+            _logger.info("Segment mAP: %.6f over %d rated pairs", metrics["segment_map"], metrics["num_rated_pairs"])
         if "kl" in metrics:
             names = [name for name in metrics if name.endswith("_agreement")]
             values = [f"{name}: {metrics[name]:.3f}" for name in names]

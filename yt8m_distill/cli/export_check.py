@@ -27,9 +27,7 @@ class Comparison(NamedTuple):
     largest_difference: float
 
 
-def compare_on_records(
-    model: VideoClassifier, exported: LiteRtModel, files: list[str], max_videos: int
-) -> Comparison:
+def compare_on_records(model: VideoClassifier, exported: LiteRtModel, files: list[str], max_videos: int) -> Comparison:
     """Predicts the first videos of some files with both models.
 
     Raises:

@@ -25,9 +25,7 @@ def main(argv=None) -> int:
 def _define_flags(groups):
     group = "Export"
     groups.add(group, flags.DEFINE_string, "train_dir", "", "The model to export.")
-    groups.add(
-        group, flags.DEFINE_string, "output_dir", "", "Directory to write; must not exist, or be empty."
-    )
+    groups.add(group, flags.DEFINE_string, "output_dir", "", "Directory to write; must not exist, or be empty.")
     define_checkpoint_flag(groups, group)
     define_num_frames_flag(groups, group)
     groups.add(

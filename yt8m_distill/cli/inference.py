@@ -48,12 +48,8 @@ def main(argv=None) -> int:
 def _define_flags(groups):
     group = "Inference"
     groups.add(group, flags.DEFINE_string, "train_dir", "", "The model: a train_dir,")
-    groups.add(
-        group, flags.DEFINE_string, "input_model_tgz", "", "or an archive made with --output_model_tgz."
-    )
-    groups.add(
-        group, flags.DEFINE_string, "untar_model_dir", "/tmp/yt8m-model", "Where to unpack the archive."
-    )
+    groups.add(group, flags.DEFINE_string, "input_model_tgz", "", "or an archive made with --output_model_tgz.")
+    groups.add(group, flags.DEFINE_string, "untar_model_dir", "/tmp/yt8m-model", "Where to unpack the archive.")
     define_checkpoint_flag(groups, group)
     define_num_frames_flag(groups, group)
     groups.add(group, flags.DEFINE_string, "input_data_pattern", "", "Globs of the TFRecords to classify.")

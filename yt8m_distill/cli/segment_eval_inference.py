@@ -31,9 +31,7 @@ def _define_flags(groups):
         "",
         "The CSV to score, as inference.py --segment_labels writes it.",
     )
-    groups.add(
-        group, flags.DEFINE_string, "eval_data_pattern", "", "Globs of the TFRecords with rated segments."
-    )
+    groups.add(group, flags.DEFINE_string, "eval_data_pattern", "", "Globs of the TFRecords with rated segments.")
     groups.add(
         group,
         flags.DEFINE_string,

@@ -29,9 +29,7 @@ def define_segment_flags(groups):
         "",
         "Classes that count, one a line, such as the challenge's segment_label_ids.csv; by default all.",
     )
-    groups.add(
-        group, flags.DEFINE_integer, "segment_max_pred", 100000, "Most segments of a class.", lower_bound=1
-    )
+    groups.add(group, flags.DEFINE_integer, "segment_max_pred", 100000, "Most segments of a class.", lower_bound=1)
 
 
 def check_segment_flags(values):
@@ -44,9 +42,7 @@ def check_segment_flags(values):
 def check_reads_segments(config):
     """ValueError for a model whose records have no segments, or that goes on in steps as long as one."""
     if not config.frame_level:
-        raise ValueError(
-            "--segment_labels needs a frame-level model; this one reads mean features of whole videos."
-        )
+        raise ValueError("--segment_labels needs a frame-level model; this one reads mean features of whole videos.")
     if config.frame_sampling == "skip_frame":
         raise ValueError(
             "--segment_labels does not go with a model of --frame_sampling=skip_frame: it chooses among the frames of "

@@ -44,9 +44,7 @@ def _define_flags(groups):
     group = "Output"
     groups.add(group, flags.DEFINE_string, "output_dir", "", "Where the shards go.")
     groups.add(group, flags.DEFINE_string, "prefix", "train", "Of the shards' names: train0000.tfrecord and so on.")
-    groups.add(
-        group, flags.DEFINE_integer, "num_shards", 10, "How many files.", lower_bound=1, upper_bound=10**4
-    )
+    groups.add(group, flags.DEFINE_integer, "num_shards", 10, "How many files.", lower_bound=1, upper_bound=10**4)
     groups.add(
         group,
         flags.DEFINE_integer,

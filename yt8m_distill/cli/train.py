@@ -46,12 +46,8 @@ def _define_data_flags(groups):
         "",
         "Globs of validation TFRecords, evaluated after each epoch to keep the best checkpoint.",
     )
-    groups.add(
-        group, flags.DEFINE_string, "feature_names", "mean_rgb", "Names of the features, comma-separated."
-    )
-    groups.add(
-        group, flags.DEFINE_string, "feature_sizes", "1024", "Width of each feature, in the same order."
-    )
+    groups.add(group, flags.DEFINE_string, "feature_names", "mean_rgb", "Names of the features, comma-separated.")
+    groups.add(group, flags.DEFINE_string, "feature_sizes", "1024", "Width of each feature, in the same order.")
     groups.add(
         group,
         flags.DEFINE_boolean,
@@ -66,9 +62,7 @@ def _define_data_flags(groups):
         False,
         "Train and validate on the rated segments of frame-level records (2019) instead of whole videos.",
     )
-    groups.add(
-        group, flags.DEFINE_integer, "num_classes", 3862, "Size of the label vocabulary (4716 in 2017)."
-    )
+    groups.add(group, flags.DEFINE_integer, "num_classes", 3862, "Size of the label vocabulary (4716 in 2017).")
     groups.add(group, flags.DEFINE_integer, "max_frames", 300, "Frames kept of a longer video.")
     groups.add(group, flags.DEFINE_integer, "num_readers", 8, "Files read at once.")
     define_bad_records_flag(groups, group)
@@ -92,9 +86,7 @@ def _define_machine_flags(groups):
         False,
         "Compile the training step with XLA; not for recurrent models.",
     )
-    groups.add(
-        group, flags.DEFINE_boolean, "log_device_placement", False, "Log the device of every operation."
-    )
+    groups.add(group, flags.DEFINE_boolean, "log_device_placement", False, "Log the device of every operation.")
 
 
 def _run(values):

@@ -26,12 +26,8 @@ def training_config_from(values, distillation):
 
 def _define_optimization_flags(groups):
     group = "Training"
-    groups.add(
-        group, flags.DEFINE_string, "train_dir", "/tmp/yt8m_model/", "Where checkpoints and events go."
-    )
-    groups.add(
-        group, flags.DEFINE_boolean, "start_new_model", False, "Delete what --train_dir holds and start over."
-    )
+    groups.add(group, flags.DEFINE_string, "train_dir", "/tmp/yt8m_model/", "Where checkpoints and events go.")
+    groups.add(group, flags.DEFINE_boolean, "start_new_model", False, "Delete what --train_dir holds and start over.")
     groups.add(
         group,
         flags.DEFINE_string,
@@ -116,9 +112,7 @@ def _define_regularisation_flags(groups):
         "Decoupled weight decay, of all but biases and normalisations, for LAMB and the optimizers of Keras. The "
         "default is the optimizer's own: 0.004 for AdamW, 0 for the others.",
     )
-    groups.add(
-        group, flags.DEFINE_float, "label_smoothing", 0.0, "s: in training, labels y become y (1 - s) + s / 2."
-    )
+    groups.add(group, flags.DEFINE_float, "label_smoothing", 0.0, "s: in training, labels y become y (1 - s) + s / 2.")
     groups.add(
         group,
         flags.DEFINE_float,
@@ -150,6 +144,4 @@ def _define_regularisation_flags(groups):
         0,
         "Read so many frames in the first pass and fewer from pass to pass, down to --num_sampled_frames. 0: off.",
     )
-    groups.add(
-        group, flags.DEFINE_integer, "curriculum_epochs", 0, "Passes until --num_sampled_frames is reached."
-    )
+    groups.add(group, flags.DEFINE_integer, "curriculum_epochs", 0, "Passes until --num_sampled_frames is reached.")

@@ -320,9 +320,7 @@ def _paths_and_fingerprints(records, parsed):
     return {"paths": records["path"], "fingerprints": fingerprints(records["serialized"])}
 
 
-def _parse_with_source(
-    dataset, parse, sampling_seed=None, beside=None, skipped=None, writable_ids="", **settings
-):
+def _parse_with_source(dataset, parse, sampling_seed=None, beside=None, skipped=None, writable_ids="", **settings):
     """Parses batches of what `_records_of_file` gives; adds what `beside`, a function of (records, parsed), returns."""
     parse_graph = _parse_graph(parse, tuple(settings.items()))
 

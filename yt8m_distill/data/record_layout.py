@@ -143,9 +143,7 @@ def _find_lists(serialized, record_end, position, ok, names):
 
     nowhere = tf.zeros([len(names), tf.shape(record_end)[0]], tf.int64)
     state = position, ok, nowhere, nowhere, nowhere
-    position, ok, times, starts, ends = tf.while_loop(
-        goes_on, next_list, state, maximum_iterations=_MAX_FEATURE_LISTS
-    )
+    position, ok, times, starts, ends = tf.while_loop(goes_on, next_list, state, maximum_iterations=_MAX_FEATURE_LISTS)
     return ok & tf.equal(position, record_end), times, starts, ends
 
 

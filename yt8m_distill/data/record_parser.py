@@ -143,9 +143,7 @@ def open_frame_level(serialized, schema: RecordSchema, context_features: dict, s
       source: string [B], where each record stands, for error messages.
     """
     is_regular, contexts, layouts = find_frames(serialized, schema.feature_names, schema.feature_sizes)
-    context, _, _ = tf.io.parse_sequence_example(
-        contexts, {**ID_FEATURES, **context_features}, example_names=source
-    )
+    context, _, _ = tf.io.parse_sequence_example(contexts, {**ID_FEATURES, **context_features}, example_names=source)
     ids = video_ids_of(context, source)
     entries, num_entries = _entries_unless(is_regular, serialized, schema.feature_names, source)
     counts, readers = [], []

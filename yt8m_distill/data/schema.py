@@ -6,6 +6,7 @@ import dataclasses
 
 _LARGEST_FEATURE = 2**20
 
+
 @dataclasses.dataclass(frozen=True)
 class RecordSchema:
     """The layout of the records of one dataset.

@@ -152,9 +152,7 @@ def _read_segments(records, rows, start_times, schema):
     num_records = tf.shape(records.video_ids, out_type=tf.int64)[0]
     # Beyond any frame: where a record has fewer segments than another, and a start so late that adding to it overflows.
     nowhere = tf.constant(schema.max_frames, tf.int64)
-    segments = tf.RaggedTensor.from_value_rowids(
-        tf.minimum(start_times, nowhere), rows, num_records, validate=False
-    )
+    segments = tf.RaggedTensor.from_value_rowids(tf.minimum(start_times, nowhere), rows, num_records, validate=False)
     starts = segments.to_tensor(default_value=nowhere)  # [B, S]
     indices = starts[:, :, None] + tf.range(SEGMENT_LENGTH, dtype=tf.int64)
     indices = tf.reshape(indices, [num_records, tf.shape(starts)[1] * SEGMENT_LENGTH])

@@ -62,9 +62,7 @@ class DistillationConfig:
         for loss in self.losses:
             _require_one_of("distillation_losses", loss, LOSSES)
         if not self.losses or len(set(self.losses)) != len(self.losses):
-            raise ValueError(
-                f"distillation_losses must list losses once each. Received: {','.join(self.losses)!r}."
-            )
+            raise ValueError(f"distillation_losses must list losses once each. Received: {','.join(self.losses)!r}.")
         for loss in LOSSES:
             if not self.weight(loss) >= 0:  # NaN is not, either
                 raise ValueError(f"{loss}_weight must not be negative. Received: {self.weight(loss)}.")

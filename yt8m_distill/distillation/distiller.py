@@ -184,15 +184,11 @@ class Distiller(keras.Model):
                 examples.inputs, training=True, mix=examples.mix, trains_classifier=trains_classifier
             )
             parts = self._matching_losses(targets, outputs, examples.targets, examples.target_weights, num_examples)
-            distillation_loss = tf.add_n(
-                [self.distillation_config.weight(name) * part for name, part in parts.items()]
-            )
+            distillation_loss = tf.add_n([self.distillation_config.weight(name) * part for name, part in parts.items()])
             penalty = self.regularization_penalty * regularization_loss(self.student, self.preparation.num_slices)
             loss = scaled(self.optimizer, distillation_loss + penalty)
         step = self.optimizer.iterations
-        metrics = batch_metrics(
-            step, examples.labels, outputs["predictions"], num_labelled, examples.label_weights
-        )
+        metrics = batch_metrics(step, examples.labels, outputs["predictions"], num_labelled, examples.label_weights)
         agreement = {}
         if self.distillation_config.needs_teacher:
             agreement = batch_agreement(step, targets["predictions"], outputs["predictions"], num_examples)
@@ -333,9 +329,7 @@ def _check_states(loss, alignment, of_teacher, of_student):
         key = f"{kind}_states"
         for role, outputs in (("teacher", of_teacher), ("student", of_student)):
             if key not in outputs:
-                raise ValueError(
-                    f"Loss {loss!r} cannot match {kind} states: the {role} has none. Leave {loss!r} out."
-                )
+                raise ValueError(f"Loss {loss!r} cannot match {kind} states: the {role} has none. Leave {loss!r} out.")
             if loss == "frame" and outputs[key].shape[-1] != outputs["encoding"].shape[-1]:
                 raise ValueError(
                     "Loss 'frame' classifies the state after each frame as if it were the encoding, which in the "
@@ -344,6 +338,4 @@ def _check_states(loss, alignment, of_teacher, of_student):
                 )
         widths = of_teacher[key].shape[-1], of_student[key].shape[-1]
         if widths[0] != widths[1] and loss != "frame":
-            raise ValueError(
-                f"Loss {loss!r} needs {kind} states of one width. Received: teacher, student = {widths}."
-            )
+            raise ValueError(f"Loss {loss!r} needs {kind} states of one width. Received: teacher, student = {widths}.")

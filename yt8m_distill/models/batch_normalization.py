@@ -71,9 +71,7 @@ class BatchNormalization(keras.layers.Layer):
         self.num_updates.assign(self.num_updates + tf.cast(is_usable, tf.float32))
 
     def _add_weight(self, name, channels, initializer):
-        return self.add_weight(
-            name, [channels], tf.float32, initializer, trainable=True, experimental_autocast=False
-        )
+        return self.add_weight(name, [channels], tf.float32, initializer, trainable=True, experimental_autocast=False)
 
     def _add_statistic(self, name, shape, initializer):
         return self.add_weight(

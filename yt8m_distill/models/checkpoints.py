@@ -39,11 +39,7 @@ def checkpoint_path(train_dir: str, which: str = "latest") -> str:
     directory = os.path.join(train_dir, BEST_DIR) if which == "best" else train_dir
     path = tf.train.latest_checkpoint(directory)
     if path is None:
-        hint = (
-            " Training keeps the best checkpoint when it is given --eval_data_pattern."
-            if which == "best"
-            else ""
-        )
+        hint = " Training keeps the best checkpoint when it is given --eval_data_pattern." if which == "best" else ""
         raise FileNotFoundError(f"No checkpoint file found in {directory}.{hint}")
     return path
 

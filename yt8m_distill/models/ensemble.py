@@ -101,9 +101,7 @@ class Ensemble:
         return [variable for member in self.members for variable in member.variables]
 
 
-def load_ensemble(
-    train_dirs: Sequence[str], weights: Sequence[float] | None = None, which: str = "latest"
-) -> Ensemble:
+def load_ensemble(train_dirs: Sequence[str], weights: Sequence[float] | None = None, which: str = "latest") -> Ensemble:
     """Loads the ensemble of several trained models.
 
     Args:

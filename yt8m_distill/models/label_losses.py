@@ -17,9 +17,7 @@ def cross_entropy_loss(labels, predictions, label_weights=None):
     """Sum over classes of the binary cross entropy, with the original's epsilon of 1e-5 inside both logarithms."""
     epsilon = 1e-5
     labels = tf.cast(labels, tf.float32)
-    likelihood = labels * tf.math.log(predictions + epsilon) + (1 - labels) * tf.math.log(
-        1 - predictions + epsilon
-    )
+    likelihood = labels * tf.math.log(predictions + epsilon) + (1 - labels) * tf.math.log(1 - predictions + epsilon)
     return _sum_over_classes(-likelihood, label_weights)
 
 

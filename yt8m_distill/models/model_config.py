@@ -59,9 +59,7 @@ class ModelConfig:
         known = self.known_hyperparameters()
         unknown = sorted(set(self.hyperparameters) - set(known))
         if unknown:
-            raise ValueError(
-                f"{self.model} has no hyperparameter {unknown[0]!r}. It has: {', '.join(sorted(known))}."
-            )
+            raise ValueError(f"{self.model} has no hyperparameter {unknown[0]!r}. It has: {', '.join(sorted(known))}.")
         hyperparameters = {**known, **self.hyperparameters}
         # As model_flags.json gives them back.
         hyperparameters = {name: list(v) if isinstance(v, tuple) else v for name, v in hyperparameters.items()}
@@ -74,9 +72,7 @@ class ModelConfig:
         if self.learned_selection:
             self._check_learned_selection()
         if self.sampler and not self.frame_level:
-            raise ValueError(
-                f"{self.model} reads mean features and cannot have a frame budget. Leave it out."
-            )
+            raise ValueError(f"{self.model} reads mean features and cannot have a frame budget. Leave it out.")
         if self.sampler is None and self.frame_sampling is not None and not self.learned_selection:
             raise ValueError(
                 f"frame_sampling={self.frame_sampling!r} needs a budget: num_sampled_frames, frame_percent or every_n."
@@ -100,9 +96,7 @@ class ModelConfig:
     @property
     def schema(self) -> RecordSchema:
         """Layout of the records that the model reads."""
-        return RecordSchema(
-            self.feature_names, self.feature_sizes, self.frame_level, self.num_classes, self.max_frames
-        )
+        return RecordSchema(self.feature_names, self.feature_sizes, self.frame_level, self.num_classes, self.max_frames)
 
     @property
     def learned_selection(self) -> LearnedSelection | None:
@@ -338,9 +332,7 @@ def create_model(model: str, feature_names, feature_sizes, **config_and_hyperpar
     """
     fields = {field.name for field in dataclasses.fields(ModelConfig)} - {"hyperparameters"}
     config = {name: value for name, value in config_and_hyperparameters.items() if name in fields}
-    hyperparameters = {
-        name: value for name, value in config_and_hyperparameters.items() if name not in fields
-    }
+    hyperparameters = {name: value for name, value in config_and_hyperparameters.items() if name not in fields}
     return ModelConfig(
         model, tuple(feature_names), tuple(feature_sizes), **config, hyperparameters=hyperparameters
     ).build()

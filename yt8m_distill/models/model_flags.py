@@ -25,9 +25,7 @@ _KEYS = {"model", "feature_sizes", "feature_names", "frame_features", "label_los
 _KEYS |= {"frame_jitter", "frame_budgets", "hyperparameters", "training", "averaged_checkpoints"}
 
 
-def write_model_flags(
-    train_dir: str, config: ModelConfig, label_loss: str, training: dict | None = None
-) -> None:
+def write_model_flags(train_dir: str, config: ModelConfig, label_loss: str, training: dict | None = None) -> None:
     """Records a model, whole or not at all.
 
     The first five keys are the original's (`feature_names` and `feature_sizes` as comma-separated strings); the rest is

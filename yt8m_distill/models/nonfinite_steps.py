@@ -46,6 +46,4 @@ class NonfiniteSteps:
 
 
 def _variable(value):
-    return tf.Variable(
-        value, dtype=tf.int64, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
-    )
+    return tf.Variable(value, dtype=tf.int64, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA)

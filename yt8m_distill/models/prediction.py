@@ -57,9 +57,7 @@ def _distributed(predict, strategy):
             replica = context.replica_id_in_sync_group
             return {name: value[bounds[replica] : bounds[replica + 1]] for name, value in inputs.items()}
 
-        parts = strategy.run(
-            predict, args=(strategy.experimental_distribute_values_from_function(replica_inputs),)
-        )
+        parts = strategy.run(predict, args=(strategy.experimental_distribute_values_from_function(replica_inputs),))
         return tf.concat(strategy.experimental_local_results(parts), axis=0)
 
     return run

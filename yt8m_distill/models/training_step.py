@@ -147,9 +147,7 @@ def batch_metrics(step, labels, predictions, num_examples, label_weights=None):
 def _batch_metrics(labels, predictions, size, num_examples):
     """`size` is the share of this replica of `num_examples`; there may be none at all."""
     num_labels = tf.reduce_sum(labels, axis=-1)  # [B]
-    num_ranks = tf.maximum(
-        tf.cast(tf.reduce_max(num_labels), tf.int32), tf.minimum(_TOP_K, tf.shape(labels)[1])
-    )
+    num_ranks = tf.maximum(tf.cast(tf.reduce_max(num_labels), tf.int32), tf.minimum(_TOP_K, tf.shape(labels)[1]))
     scores, classes = tf.math.top_k(predictions, k=num_ranks)
     hits = tf.gather(labels, classes, batch_dims=1)  # [B, num_ranks]
 

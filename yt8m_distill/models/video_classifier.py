@@ -262,9 +262,7 @@ class VideoClassifier(keras.Model):
                 label_loss = tf.reduce_sum(losses) / num_examples
                 penalty = self.regularization_penalty * regularization_loss(self, self.preparation.num_slices)
                 loss = scaled(self.optimizer, label_loss + penalty)
-            metrics = batch_metrics(
-                step, examples.labels, outputs["predictions"], num_examples, examples.label_weights
-            )
+            metrics = batch_metrics(step, examples.labels, outputs["predictions"], num_examples, examples.label_weights)
             metrics.update(self.selection_metrics(outputs, examples.targets, num_examples))
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 

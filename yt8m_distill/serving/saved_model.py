@@ -47,9 +47,7 @@ def export_saved_model(
     if not 1 <= top_k <= schema.num_classes:
         raise ValueError(f"top_k must be from 1 to num_classes={schema.num_classes}. Received: {top_k}.")
     signatures = {"serving_default": _serving_default(model, top_k)}
-    signatures.update(
-        {"mediapipe": _mediapipe(model)} if schema.frame_features else {"features": _features(model)}
-    )
+    signatures.update({"mediapipe": _mediapipe(model)} if schema.frame_features else {"features": _features(model)})
     weights = list(model.variables)
     in_float16 = _float16_copies(weights) if precision == "float16" else {}
     module = tf.Module()

@@ -78,9 +78,7 @@ class _Run:
         self.strategy = strategy
         self.files = files
         self.skipped = skipped
-        self.global_batch_size = (
-            config.batch_size * config.gradient_accumulation_steps * strategy.num_replicas_in_sync
-        )
+        self.global_batch_size = config.batch_size * config.gradient_accumulation_steps * strategy.num_replicas_in_sync
         self.position = RunPosition()
         self.teacher, self.student = build_models(model_config, config)
         self.trainer = self._build_trainer()
@@ -197,14 +195,10 @@ class _Run:
             if self.trainer.teacher_optimizer is not None:
                 parts.update(teacher=self.teacher, teacher_optimizer=self.trainer.teacher_optimizer)
         config = self.config
-        return RunCheckpoint(
-            config.train_dir, self.position, parts, config.keep_checkpoints, is_chief(self.strategy)
-        )
+        return RunCheckpoint(config.train_dir, self.position, parts, config.keep_checkpoints, is_chief(self.strategy))
 
     def _begin_finetuning(self):
-        _logger.info(
-            "Distillation done at step %d; fine-tuning the student on the labels.", self.position.step
-        )
+        _logger.info("Distillation done at step %d; fine-tuning the student on the labels.", self.position.step)
         self._take_averages()
         self.save()
         if self.average:

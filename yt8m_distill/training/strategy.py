@@ -43,9 +43,7 @@ def create_strategy(
         name = "multi_worker" if is_cluster else "mirrored" if len(physical_gpus) > 1 else "one_device"
     if name == "multi_worker":
         if not is_cluster:
-            raise ValueError(
-                "strategy='multi_worker' needs the environment variable TF_CONFIG to name the workers."
-            )
+            raise ValueError("strategy='multi_worker' needs the environment variable TF_CONFIG to name the workers.")
         tf.config.set_visible_devices(physical_gpus, "GPU")
         _logger.info("Waiting until all workers that TF_CONFIG names have started.")
         return tf.distribute.MultiWorkerMirroredStrategy()

@@ -147,9 +147,7 @@ def _check_same_run(recorded, model_config, config):
         differences.append(("ema_decay", ema_before, config.ema_decay))
     before, now = training.get("distillation"), config.recorded()["distillation"]
     if (before is None) != (now is None):
-        differences.append(
-            ("distillation", (before or {}).get("scheme", "none"), (now or {}).get("scheme", "none"))
-        )
+        differences.append(("distillation", (before or {}).get("scheme", "none"), (now or {}).get("scheme", "none")))
     elif now is not None:
         differences += [(name, before.get(name), now[name]) for name in _FIXED_IN_DISTILLATION]
     for name, was, wanted in differences:
@@ -182,9 +180,7 @@ class CheckpointKeeper:
         self.checkpoint = checkpoint
         self._scratch = None if is_chief else tempfile.TemporaryDirectory()
         directory = train_dir if is_chief else self._scratch.name
-        self._latest = tf.train.CheckpointManager(
-            checkpoint, directory, keep, checkpoint_name=CHECKPOINT_NAME
-        )
+        self._latest = tf.train.CheckpointManager(checkpoint, directory, keep, checkpoint_name=CHECKPOINT_NAME)
         self._best = tf.train.CheckpointManager(
             tf.train.Checkpoint(model=model),
             os.path.join(directory, BEST_DIR),

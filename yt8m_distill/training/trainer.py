@@ -130,9 +130,7 @@ def _schedule(config, global_batch_size, num_steps):
 
 
 def _create_optimizer(config, schedule, variables):
-    optimizer = create_optimizer(
-        config.optimizer, schedule, config.clip_gradient_norm, config.weight_decay, variables
-    )
+    optimizer = create_optimizer(config.optimizer, schedule, config.clip_gradient_norm, config.weight_decay, variables)
     if config.mixed_precision == "float16":
         optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
     if hasattr(optimizer, "build"):

@@ -248,9 +248,10 @@ def test_a_full_disk_ends_it(server, tmp_path):
 def test_a_file_of_unknown_size_must_fit_too(server, tmp_path):
     server.add(PATH, CONTENT, "no_length")
     keep_free = shutil.disk_usage(tmp_path).free - (1 << 25)
-    assert f"{tmp_path}: no room for the 67.1 MB of trainaa.tfrecord" in download(
-        server, tmp_path, keep_free=keep_free
-    ).stopped
+    assert (
+        f"{tmp_path}: no room for the 67.1 MB of trainaa.tfrecord"
+        in download(server, tmp_path, keep_free=keep_free).stopped
+    )
 
 
 def test_a_disk_that_is_full_earlier_than_it_said(server, tmp_path, monkeypatch):

@@ -33,9 +33,7 @@ def encode_in_numpy(frames, layer):
     """One video without padding, head by head."""
     positions = np.arange(len(frames))
     angles = positions[:, None] / 10000 ** (np.arange(0, HIDDEN, 2) / HIDDEN)
-    states = normalize(
-        frames @ layer.projection.kernel.numpy() + layer.projection.bias.numpy(), layer.projection_norm
-    )
+    states = normalize(frames @ layer.projection.kernel.numpy() + layer.projection.bias.numpy(), layer.projection_norm)
     states = states + np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
     for block in layer.transformer_layers:
         query_kernel, query_bias, key_kernel, key_bias, value_kernel, value_bias, output_kernel, output_bias = (

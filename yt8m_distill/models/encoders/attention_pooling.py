@@ -43,9 +43,7 @@ class AttentionPooling(CountsMacs, keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if hidden_size % num_heads:
-            raise ValueError(
-                f"attention_heads={num_heads} must divide attention_hidden_size={hidden_size}."
-            )
+            raise ValueError(f"attention_heads={num_heads} must divide attention_hidden_size={hidden_size}.")
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.num_heads = num_heads

@@ -66,9 +66,7 @@ class DeepBagOfFrames(CountsMacs, keras.layers.Layer):
     def build(self, features_shape):
         stddev = features_shape[-1] ** -0.5
         self.clusters = NormalizedDense(self.cluster_size, stddev, self.add_batch_norm, stddev, name="clusters")
-        self.hidden = NormalizedDense(
-            self.hidden_size, self.cluster_size**-0.5, self.add_batch_norm, name="hidden"
-        )
+        self.hidden = NormalizedDense(self.hidden_size, self.cluster_size**-0.5, self.add_batch_norm, name="hidden")
         super().build(features_shape)
 
     def call(self, features, num_frames, training=None):

@@ -75,9 +75,7 @@ class HierarchicalLstm(CountsMacs, keras.layers.Layer):
         block_states, states = self.block_lstm(block_encodings, blocks_of_video, training=training)
         if self.lstm_state == "hidden":
             states = states[1::2]
-        frame_states = tf.reshape(
-            outputs, [batch_size, num_blocks * self.block_length, self.frame_lstm.cells]
-        )
+        frame_states = tf.reshape(outputs, [batch_size, num_blocks * self.block_length, self.frame_lstm.cells])
         return {
             "encoding": zero_without_frames(tf.concat(states, axis=-1), num_frames),
             "frame_states": frame_states[:, :num_slots],

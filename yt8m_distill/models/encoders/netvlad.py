@@ -66,9 +66,7 @@ class NetVlad(CountsMacs, keras.layers.Layer):
         if self.input_norm is not None:
             features = self.input_norm(features, is_frame, training=training)
         streams = tf.split(features, self.feature_sizes, axis=-1)
-        pooled = [
-            pooling(stream, is_frame, training=training) for pooling, stream in zip(self.poolings, streams)
-        ]
+        pooled = [pooling(stream, is_frame, training=training) for pooling, stream in zip(self.poolings, streams)]
         hidden = self.hidden(tf.concat(pooled, axis=-1), training=training)  # [B, hidden_size]
         if self.relu:
             hidden = tf.nn.relu6(hidden)

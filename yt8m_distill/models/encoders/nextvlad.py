@@ -139,9 +139,7 @@ class NextVlad(CountsMacs, keras.layers.Layer):
     def call(self, features, num_frames, training=None):
         is_frame = tf.sequence_mask(num_frames, tf.shape(features)[1])  # [B, T]
         streams = tf.split(features, self.settings["feature_sizes"], axis=-1)
-        pooled = [
-            pooling(stream, is_frame, training=training) for pooling, stream in zip(self.poolings, streams)
-        ]
+        pooled = [pooling(stream, is_frame, training=training) for pooling, stream in zip(self.poolings, streams)]
         pooled = self.dropout(tf.concat(pooled, axis=-1), training=training)
         hidden = self.hidden(pooled, training=training)  # [B, hidden_size]
         return {"encoding": self.gating(hidden, training=training)}
