@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from yt8m_distill.analysis import build_without_values, cost_rows, model_cost
+from yt8m_distill.analysis import cost_rows, model_cost
 from yt8m_distill.models import ModelConfig, create_model
+from yt8m_distill.models.shapes import build_without_values
 
 YT8M = {"feature_names": ("rgb", "audio"), "feature_sizes": (1024, 128)}
 TINY = {"feature_names": ("rgb",), "feature_sizes": (6,), "num_classes": 5, "max_frames": 12}

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests.models.test_every_model import SMALL
-from yt8m_distill.analysis import build_without_values, cost_rows, model_cost
+from yt8m_distill.analysis import cost_rows, model_cost
 from yt8m_distill.models import ZOO, ModelConfig
+from yt8m_distill.models.shapes import build_without_values
 from yt8m_distill.stack import keras
 
 NUM_FRAMES = 4

@@ -2,8 +2,9 @@ import re
 
 import pytest
 
-from yt8m_distill.analysis import PUBLISHED, build_without_values, cost_rows, model_cost, paper_flops
+from yt8m_distill.analysis import PUBLISHED, cost_rows, model_cost, paper_flops
 from yt8m_distill.models import ZOO, ModelConfig, create_model
+from yt8m_distill.models.shapes import build_without_values
 
 YT8M = {"feature_names": ("rgb", "audio"), "feature_sizes": (1024, 128)}
 

@@ -2,6 +2,5 @@
 
 from yt8m_distill.analysis.cost import cost_rows, model_cost
 from yt8m_distill.analysis.paper_convention import PUBLISHED, PublishedFlops, paper_flops
-from yt8m_distill.models.shapes import build_without_values
 
-__all__ = ["model_cost", "cost_rows", "build_without_values", "paper_flops", "PUBLISHED", "PublishedFlops"]
+__all__ = ["model_cost", "cost_rows", "paper_flops", "PUBLISHED", "PublishedFlops"]

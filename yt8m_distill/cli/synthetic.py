@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 
 from absl import flags
 
@@ -162,7 +161,3 @@ def _print_summary(summary, means):
         f"{summary.mean_spread:.2f}.",
     ]
     print("\n".join(lines))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -269,7 +269,7 @@ class Distiller(keras.Model):
         of_student = student.encode_and_classify(inputs, training=False)
         if "rep" in config.losses:
             _check_several("rep", of_teacher)
-            self._check_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
+            self._project_encodings(of_teacher["encoding"].shape[-1], of_student["encoding"].shape[-1])
         for loss in OF_STATES:
             if loss in config.losses:
                 _check_several(loss, of_teacher)
@@ -278,11 +278,11 @@ class Distiller(keras.Model):
         if "int" in config.losses:
             _check_matches_frames(teacher, student)
 
-    def _check_encodings(self, of_teacher, of_student):
-        config = self.distillation_config
+    def _project_encodings(self, of_teacher, of_student):
+        """Makes the map between encodings of two widths; ValueError where there is to be none."""
         if of_teacher == of_student:
             return
-        if not config.project_encoding:
+        if not self.distillation_config.project_encoding:
             raise ValueError(
                 f"Loss 'rep' compares encodings of one width. Received: teacher {of_teacher}, student {of_student}. "
                 "Use --project_encoding to learn a linear map between them, or leave 'rep' out of "
