@@ -7,7 +7,7 @@ from tests.analysis.tiny_study import write_study
 from tests.records import make_videos, write_videos
 from tests.training.tiny_runs import FRAMES, save_model
 from yt8m_distill.analysis.report import write_report
-from yt8m_distill.analysis.report_figures import write_encodings_figure
+from yt8m_distill.analysis.report_figures import write_encodings_figure, write_frames_figure
 from yt8m_distill.analysis.study_grid import read_grid
 from yt8m_distill.analysis.study_results import read_study
 from yt8m_distill.analysis.study_run import train_dir_of
@@ -105,6 +105,17 @@ def test_a_fair_baseline_is_no_student(tmp_path):
     study = write_study(tmp_path, {"methods": [fine_tuned]}, {"teacher_s0": 0.8, "fine-tuned_k6_s0": 0.7})
     with pytest.raises(ValueError, match="no finished teacher and student"):
         write_encodings_figure(study, read_study(study).results[0], "validate*")
+
+
+def test_frames_are_shown_of_a_network_that_was_trained_on_them(tmp_path):
+    model = {"model": "FrameLevelLogisticModel", "feature_names": ["rgb"], "feature_sizes": [4], "num_classes": 3}
+    oracle = {"name": "Oracle", "starts_from": "Uniform", "choice": "oracle"}
+    grid = {"methods": [METHODS[0], oracle], "model": model, "num_sampled_frames": [2], "seeds": [0]}
+    study = write_study(tmp_path, grid, {"uniform_k2_s0": 0.5, "oracle_k2_s0": 0.9})
+    trained = next(run for run in read_grid(f"{study}/grid.json").runs if run.name == "uniform_k2_s0")
+    save_model(pathlib.Path(train_dir_of(study, trained.name)), trained.model.build())
+    figure = write_frames_figure(study, read_study(study).results[0])
+    assert "the model of the highest GAP (Uniform)" in figure.caption
 
 
 def test_results_of_skip_frame_stand_above_the_published_ones(tmp_path):

@@ -81,7 +81,8 @@ def write_encodings_figure(study_dir: str, results: StudyResults, eval_data_patt
 
 def write_frames_figure(study_dir: str, results: StudyResults) -> FigureFile:
     """Frames of one video that the selectors and a trained student read; raises as `write_encodings_figure`."""
-    finished = results.runs[results.runs["num_sampled_frames"].notna() & results.runs["gap"].notna()]
+    is_trained = results.runs["choice"] == ""  # a choice has no train_dir of its own
+    finished = results.runs[is_trained & results.runs["num_sampled_frames"].notna() & results.runs["gap"].notna()]
     for _, run in finished.sort_values("gap", ascending=False).iterrows():
         trained = _model_config(study_dir, run)
         if trained.sampler is not None:  # what a network chooses differs from video to video: see frames.py

@@ -77,8 +77,8 @@ class StudyResults:
 
     Attributes:
       model: name in the zoo.
-      runs: a row a run and number of frames, in the order of the grid; columns are those of results.csv, `checkpoint`
-        and, from timings.csv, `seconds_per_1000_videos`. What an unfinished run would measure is NaN.
+      runs: a row a run and number of frames, in the order of the grid; columns are those of results.csv, `checkpoint`,
+        `choice` and, from timings.csv, `seconds_per_1000_videos`. What an unfinished run would measure is NaN.
     """
 
     model: str
@@ -187,7 +187,7 @@ def read_study(study_dir: str) -> StudyState:
 
 def _planned_rows(run: StudyRun) -> list[dict]:
     """What is known of the rows of a run before it has finished."""
-    row = {**run.columns, "checkpoint": run.checkpoint}
+    row = {**run.columns, "checkpoint": run.checkpoint, "choice": run.choice}
     budgets = [model.frame_budget for model in run.evaluated_models]
     return [{**row, "num_sampled_frames": float("nan") if k is None else float(k)} for k in budgets]
 
