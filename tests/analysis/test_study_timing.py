@@ -64,9 +64,11 @@ def test_all_are_timed_anew_if_any_is_missing_and_none_otherwise(tmp_path, timed
     assert len(timed) == 10
     write_timings(str(tmp_path), runs_of(tmp_path, {**METHODS[0], "model": {"frame_sampling": "last"}}))
     assert len(timed) == 15
+    write_timings(str(tmp_path), runs_of(tmp_path, {"name": "Last", "model": {"frame_sampling": "last"}}))
+    assert len(timed) == 20  # the same models under another name
     (tmp_path / "timings.csv").write_text("")
     write_timings(str(tmp_path), runs_of(tmp_path))
-    assert len(timed) == 18
+    assert len(timed) == 23
 
 
 def test_what_is_read(tmp_path):

@@ -91,4 +91,8 @@ def _is_there(path, table):
         before = pd.read_csv(path, dtype={_TIMED: str})
     except ValueError:  # damaged: measured anew
         return False
-    return _TIMED in before and set(table[_TIMED]) <= set(before[_TIMED]) and len(table) <= len(before)
+    return set(table) <= set(before) and _rows(table) <= _rows(before[list(table)])
+
+
+def _rows(table):
+    return set(table.fillna(0).itertuples(index=False, name=None))

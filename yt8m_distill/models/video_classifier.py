@@ -199,11 +199,11 @@ class VideoClassifier(keras.Model):
         """
         return 0.0
 
-    def selection_metrics(self, outputs, labels, num_examples) -> dict:
+    def selection_metrics(self, outputs, num_examples) -> dict:
         """This replica's share of the batch's means of what a learned choice of frames reports.
 
         Args:
-          outputs, labels: as of `selection_losses`.
+          outputs: what `selection_losses` was given, which may have added to it.
           num_examples: videos over all replicas, float32 scalar.
         """
         return {}
@@ -263,7 +263,7 @@ class VideoClassifier(keras.Model):
                 penalty = self.regularization_penalty * regularization_loss(self, self.preparation.num_slices)
                 loss = scaled(self.optimizer, label_loss + penalty)
             metrics = batch_metrics(step, examples.labels, outputs["predictions"], num_examples, examples.label_weights)
-            metrics.update(self.selection_metrics(outputs, examples.targets, num_examples))
+            metrics.update(self.selection_metrics(outputs, num_examples))
             return tape.gradient(loss, variables), {"loss": label_loss, "reg_loss": penalty, **metrics}
 
         gradients, logs = sum_over_slices(gradients_and_logs, self.preparation.slices(data, step))

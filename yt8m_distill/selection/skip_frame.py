@@ -129,10 +129,11 @@ class SkipFrameClassifier(VideoClassifier):
         return skip, (log_probs, entropies, values)
 
     def selection_losses(self, outputs, labels):
-        """What REINFORCE teaches the policy by."""
+        """What REINFORCE teaches the policy by; notes the returns among the outputs of the policy."""
         policy = outputs["policy"]
         is_decision = policy["is_decision"]
-        returns = self._returns(outputs, labels)
+        returns = tf.stop_gradient(returns_of(self._rewards(outputs, rounded(labels))))  # [B, k - 1]
+        policy["returns"] = returns
         baselines, is_judged = self._baselines(policy, returns)
         advantages = returns - baselines  # [B, k - 1]
         unit = tf.stop_gradient(root_mean_square(advantages, is_judged))
@@ -142,19 +143,16 @@ class SkipFrameClassifier(VideoClassifier):
             losses += _VALUE_WEIGHT * tf.reduce_sum(tf.where(is_judged, advantages**2, 0.0), axis=-1)
         return losses - self.entropy_weight * tf.reduce_sum(tf.where(is_decision, policy["entropies"], 0.0), axis=-1)
 
-    def selection_metrics(self, outputs, labels, num_examples) -> dict:
+    def selection_metrics(self, outputs, num_examples) -> dict:
         """`reward`, what an episode earned, and `entropy` of a decision in nats."""
         policy = outputs["policy"]
         is_decision = tf.cast(policy["is_decision"], tf.float32)
         num_decisions = tf.reduce_sum(is_decision, axis=-1)  # [B]
         entropies = tf.math.divide_no_nan(tf.reduce_sum(is_decision * policy["entropies"], axis=-1), num_decisions)
         return {
-            "reward": tf.math.divide_no_nan(tf.reduce_sum(self._returns(outputs, labels)[:, 0]), num_examples),
+            "reward": tf.math.divide_no_nan(tf.reduce_sum(policy["returns"][:, 0]), num_examples),
             "entropy": tf.math.divide_no_nan(tf.reduce_sum(entropies), num_examples),
         }
-
-    def _returns(self, outputs, labels):
-        return tf.stop_gradient(returns_of(self._rewards(outputs, rounded(labels))))  # [B, k - 1]
 
     def _rewards(self, outputs, labels):
         num_decisions = self.num_sampled_frames - 1
